@@ -1,0 +1,156 @@
+/* conf - the configuration: one table of keys a section (*.def), read from YAML, checked whole, immutable afterwards.
+ *
+ * Every row of a .def file is one key: its type decides the C field, the parser and the check. A field's name is its
+ * path inside the section with dots as underscores, and its unit behind it: `ingest.limits.request` (a SIZE) is
+ * conf->ingest.limits_request_bytes, `delivery.timeout` (a DURATION) is conf->delivery.timeout_ms.
+ *
+ * Row: K(TYPE, field, "path.in.section", "default", min, max, "words", APPLY, "help sentence")
+ *   TYPE  BOOL, U64, COUNT (U64 or "auto" = CONF_AUTO), DURATION (_ms), SIZE (_bytes), RATIO (double), RATE,
+ *         STRING, SECRET (a string never printed), ENUM (one of words, value = its index), ENUMS (list of strings)
+ *   min, max  inclusive, in the unit of the field; 0, 0 = no check
+ *   APPLY LIVE (children are told), ROLL (children are replaced one by one), RESTART (only a restart of the master)
+ * Precedence: command line over DRAY_SECTION__KEY environment over file over default.
+ */
+#ifndef DRAY_COMMON_CONF_CONF_H
+#define DRAY_COMMON_CONF_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/buf.h"
+#include "common/base/exitcode.h"
+
+#define CONF_AUTO     UINT64_MAX
+#define CONF_FILE_MAX (1u << 20) /* bytes of one configuration file */
+#define CONF_LIST_MAX 256        /* elements of any list (listeners, sources, destinations) */
+
+struct conf_strings {
+    char **items;
+    size_t n;
+};
+
+struct conf_rate {
+    uint64_t count, period_ms; /* 0, 0 = no limit */
+};
+
+enum conf_ack { CONF_ACK_QUEUE, CONF_ACK_MEMORY };
+enum conf_compat { CONF_COMPAT_RUDDERSTACK, CONF_COMPAT_SEGMENT };
+enum conf_bad_event { CONF_BAD_EVENT_QUARANTINE, CONF_BAD_EVENT_REJECT };
+enum conf_redis_mode { CONF_REDIS_MANAGED, CONF_REDIS_STANDALONE };
+enum conf_fsync { CONF_FSYNC_ALWAYS, CONF_FSYNC_EVERYSEC, CONF_FSYNC_NO };
+enum conf_backoff { CONF_BACKOFF_EXPONENTIAL, CONF_BACKOFF_FIXED };
+enum conf_auth { CONF_AUTH_WRITE_KEY, CONF_AUTH_BASIC, CONF_AUTH_BEARER, CONF_AUTH_NONE };
+enum conf_log_format { CONF_LOG_AUTO, CONF_LOG_LOGFMT, CONF_LOG_JSON };
+
+#define CONF_FIELD_BOOL(f)     bool f;
+#define CONF_FIELD_U64(f)      uint64_t f;
+#define CONF_FIELD_COUNT(f)    uint64_t f;
+#define CONF_FIELD_DURATION(f) uint64_t f##_ms;
+#define CONF_FIELD_SIZE(f)     uint64_t f##_bytes;
+#define CONF_FIELD_RATIO(f)    double f;
+#define CONF_FIELD_RATE(f)     struct conf_rate f;
+#define CONF_FIELD_STRING(f)   char *f;
+#define CONF_FIELD_SECRET(f)   char *f;
+#define CONF_FIELD_ENUM(f)     int f;
+#define CONF_FIELD_ENUMS(f)    struct conf_strings f;
+#define K(type, field, path, def, min, max, words, apply, help) CONF_FIELD_##type(field)
+
+struct conf_node {
+#include "common/conf/node.def"
+};
+struct conf_master {
+#include "common/conf/master.def"
+};
+struct conf_ingest {
+#include "common/conf/ingest.def"
+};
+struct conf_listener {
+#include "common/conf/listener.def"
+};
+struct conf_source {
+#include "common/conf/source.def"
+};
+struct conf_quarantine {
+#include "common/conf/quarantine.def"
+};
+struct conf_redis {
+#include "common/conf/redis.def"
+};
+struct conf_queue {
+#include "common/conf/queue.def"
+};
+struct conf_delivery {
+#include "common/conf/delivery.def"
+};
+struct conf_destination {
+#include "common/conf/destination.def"
+};
+struct conf_log {
+#include "common/conf/log.def"
+};
+struct conf_console {
+#include "common/conf/console.def"
+};
+#undef K
+
+struct conf {
+    struct conf_node node;
+    struct conf_master master;
+    struct conf_ingest ingest; /* without its listeners, which stand below */
+    struct conf_quarantine quarantine;
+    struct conf_redis redis;
+    struct conf_queue queue;
+    struct conf_delivery delivery;
+    struct conf_log log;
+    struct conf_console console;
+    struct conf_listener *listeners; /* ingest.listeners */
+    size_t n_listeners;
+    struct conf_source *sources;
+    size_t n_sources;
+    struct conf_destination *destinations;
+    size_t n_destinations;
+};
+
+/* One override from the command line: "redis.url=unix:///run/x.sock", or a whole list element
+ * ("destinations=[{id: d, url: ...}]", the value is YAML). */
+struct conf_override {
+    const char *text;
+    const char *origin; /* for messages: "--to" */
+};
+
+/* Reads path (NULL: defaults, one development source "dev" with write key "dev"), the environment and the overrides;
+ * checks types, ranges, unknown keys ("did you mean"), and the rules that join keys. Every fault found is one line
+ * in errors: "file:line:column: key: what is wrong; what to do", with an excerpt where there is a file.
+ * Returns EXIT_CODE_OK and *out (conf_free), or EXIT_CODE_CONFIG, EXIT_CODE_NOPERM (a file or secret that may not be
+ * read), and *out is NULL. Warnings go into warnings, one a line. */
+enum exitcode conf_load(const char *path, const struct conf_override *overrides, size_t n_overrides,
+                        struct conf **out, struct buf *errors, struct buf *warnings);
+
+/* Reads what conf_dump wrote, in a child: no files, no environment, no expansion. 0, or -1 with a line in errors. */
+int conf_parse_dump(const char *text, size_t len, struct conf **out, struct buf *errors);
+
+/* The whole effective configuration as JSON (which is YAML), secrets in clear unless masked ("***"). */
+int conf_dump(const struct conf *c, bool masked, struct buf *out);
+void conf_free(struct conf *c);
+
+enum conf_apply { CONF_APPLY_LIVE, CONF_APPLY_ROLL, CONF_APPLY_RESTART };
+/* Calls fn for every key whose value differs; path is the full one ("ingest.flush_at"), "sources" etc. for lists. */
+typedef void (*conf_diff_fn)(const char *path, enum conf_apply apply, void *arg);
+void conf_diff(const struct conf *a, const struct conf *b, conf_diff_fn fn, void *arg);
+
+/* Prints every key as YAML with its default and help: etc/dray.yaml is checked against it. */
+int conf_document(struct buf *out);
+
+/* NULL when there is none. */
+const struct conf_source *conf_find_source(const struct conf *c, const char *id);
+const struct conf_destination *conf_find_destination(const struct conf *c, const char *id);
+/* Processes of delivery: "auto" is the number of CPUs this process may use. */
+unsigned conf_delivery_processes(const struct conf *c);
+/* Files of the instance: run_dir/control.sock, run_dir/redis.sock, ... Returns dst. */
+char *conf_run_path(const struct conf *c, const char *name, char *dst, size_t size);
+char *conf_state_path(const struct conf *c, const char *name, char *dst, size_t size);
+/* The Redis URL in force: for mode managed, unix://RUN_DIR/redis.sock. Returns dst. */
+char *conf_redis_url(const struct conf *c, char *dst, size_t size);
+
+#endif

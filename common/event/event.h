@@ -1,0 +1,43 @@
+/* event - the checks on one customer event, and the few fields that are added to its text.
+ *
+ * The text that arrived is kept byte for byte; a member that must be removed is cut out with its comma, a member that
+ * must be added is written in front of the closing brace. Rules of the checks: rudder-server f2655fbbe and the
+ * RudderStack Node SDK 3.0.13 (looseValidate). Pure.
+ */
+#ifndef DRAY_COMMON_EVENT_EVENT_H
+#define DRAY_COMMON_EVENT_EVENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/buf.h"
+#include "common/event/json.h"
+
+enum event_fault {
+    EVENT_OK,
+    EVENT_NOT_OBJECT,    /* "event is not a valid rudder event" */
+    EVENT_TOO_BIG,       /* over limits.event */
+    EVENT_NO_USER,       /* "request neither has anonymousId nor userId" */
+    EVENT_BAD_JSON,
+    EVENT_TOO_MANY,      /* behind limits.events_per_batch */
+    EVENT_POISON,        /* three workers died with it in hand */
+};
+const char *event_fault_name(enum event_fault f); /* "not_object" ... : the reason in metrics and quarantine */
+const char *event_fault_text(enum event_fault f); /* the sentence of the answer (rudder-server's where it has one) */
+
+struct event_context {
+    const char *type;        /* forced by the endpoint ("track"), or NULL inside a batch */
+    uint64_t received_ms;    /* wall clock */
+    const char *request_ip;  /* NULL: not known */
+    size_t max_bytes;        /* limits.event */
+};
+
+/* Checks one value (already validated JSON). The order key (userId, else anonymousId) is copied to key (terminated; ""
+ * when it does not fit). */
+enum event_fault event_check(const struct json_slice *value, const struct event_context *c, char *key, size_t key_size);
+/* Appends the event as it is stored: its own text less writeKey, with type forced where the endpoint says so, and, where
+ * they are absent or blank, messageId (a new uuid), receivedAt, request_ip, originalTimestamp (= timestamp, else
+ * receivedAt). 0, or -1 with EMSGSIZE or ENOMEM (out as it was). */
+int event_write(const struct json_slice *value, const struct event_context *c, struct buf *out);
+
+#endif

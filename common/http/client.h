@@ -1,0 +1,64 @@
+/* http_client - HTTP POSTs on the event loop (libcurl multi_socket): connections reused, answers capped, every
+ * failure classed. A redirect is not followed. No Expect header. No proxy from the environment. */
+#ifndef DRAY_COMMON_HTTP_CLIENT_H
+#define DRAY_COMMON_HTTP_CLIENT_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct http_client;
+struct http_call;
+
+struct http_client_options {
+    uint64_t connect_timeout_ms, timeout_ms; /* timeout: the whole attempt */
+    size_t response_max;                     /* bytes of the answer's body that are kept; the rest is read and dropped up to a
+                                                cap, then the transfer is ended as complete */
+    unsigned connections_max;                /* of one host */
+};
+
+enum http_error {
+    HTTP_ERROR_NONE,    /* there is a status */
+    HTTP_ERROR_CONNECT, /* refused, unreachable: nothing was sent */
+    HTTP_ERROR_DNS,
+    HTTP_ERROR_TLS,
+    HTTP_ERROR_TIMEOUT, /* connect or whole: the outcome is unknown unless it was the connect */
+    HTTP_ERROR_CUT,     /* the connection broke: the outcome is unknown */
+    HTTP_ERROR_PROTOCOL,
+    HTTP_ERROR_OTHER,
+};
+const char *http_error_name(enum http_error e); /* "connect" ... */
+
+struct http_answer {
+    enum http_error error;
+    char text[128];          /* what curl says of the error */
+    int status;              /* 0 when there is none */
+    const char *body;        /* at most response_max bytes, not terminated */
+    size_t body_len;
+    int64_t retry_after_ms;  /* both forms of Retry-After; -1 when there is none */
+    uint64_t duration_us;
+    bool reused;             /* an open connection was used */
+};
+
+struct http_call_options {
+    const char *url;
+    const char *const *headers; /* "Name: value", NULL-ended */
+    /* The body in pieces, sent in this order without being joined; borrowed until done. */
+    const struct http_piece {
+        const void *data;
+        size_t len;
+    } *pieces;
+    size_t n_pieces;
+};
+
+/* Called once, never from inside http_client_post; the answer is valid during the call. */
+typedef void (*http_done_fn)(struct http_call *call, const struct http_answer *a, void *arg);
+
+struct http_client *http_client_new(struct ev_loop *loop, const struct http_client_options *o);
+void http_client_free(struct http_client *c); /* cancels what runs, without calling done */
+struct http_call *http_client_post(struct http_client *c, const struct http_call_options *o, http_done_fn done, void *arg);
+void http_call_cancel(struct http_call *call); /* the connection is cut, done is not called */
+unsigned http_client_running(const struct http_client *c);
+
+#endif

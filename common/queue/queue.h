@@ -1,0 +1,132 @@
+/* queue - jobs in Redis in the layout of Bull 4 (seen with bull 4.16.5), with locks that fence.
+ *
+ * One struct queue is one Bull queue on one connection: keys PREFIX:NAME:{wait,active,delayed,...}, hashes
+ * PREFIX:NAME:<id>, locks PREFIX:NAME:<id>:lock. The scripts are dray's own (lua/); what they leave behind is what
+ * Bull 4.16.5 leaves behind, so Bull clients may add, work and inspect at the same time.
+ * Stronger than Bull: take moves and locks in one step; complete, fail, delay and renew change nothing, not even
+ * attemptsMade, unless the caller's token holds the lock.
+ * Every call is asynchronous; its callback is called exactly once. Work of one loop turn is sent together.
+ */
+#ifndef DRAY_COMMON_QUEUE_QUEUE_H
+#define DRAY_COMMON_QUEUE_QUEUE_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/conf/conf.h"
+#include "common/redis/redis.h"
+
+struct queue;
+
+struct queue_options {
+    const char *prefix, *name;
+    const char *token; /* <node uuid>.<master run>.<slot>.<generation>; never "0" */
+    uint64_t lock_ms;
+    uint64_t stalled_interval_ms;
+    uint64_t max_stalled;
+    uint64_t keep_completed_count, keep_completed_age_ms, keep_failed_age_ms; /* for jobs without options of their own */
+    uint64_t tombstone_ms; /* a removed finished job's id stays known for so long; 0 = 120000 */
+};
+
+enum queue_status {
+    QUEUE_OK,
+    QUEUE_DUPLICATE, /* add: a job of this id is or was there; nothing was changed */
+    QUEUE_LOST,      /* the lock is not (any more) this token's; nothing was changed */
+    QUEUE_MISSING,   /* there is no such job */
+    QUEUE_REFUSED,   /* Redis said no for now (OOM, READONLY, LOADING...): why; nothing was changed */
+    QUEUE_BROKEN,    /* Redis said no for good (WRONGTYPE...): why */
+    QUEUE_UNKNOWN,   /* the connection was lost: it may have happened; safe to repeat */
+    QUEUE_AWAY,      /* no connection: it has not happened */
+};
+const char *queue_status_name(enum queue_status s);
+
+/* Copies the options. The scripts must have been registered (queue_register_scripts) before the connection was made. */
+struct queue *queue_new(struct ev_loop *loop, struct redis *r, const struct queue_options *o);
+void queue_free(struct queue *q);
+void queue_register_scripts(void);
+const char *queue_name(const struct queue *q);
+
+/* ---- add.c */
+typedef void (*queue_done_fn)(enum queue_status s, const char *why, void *arg);
+/* A new job at the head of wait (or paused). id: id_new() form. data: JSON text, copied. Adds of one loop turn go as
+ * one group: native HSETs and one script call for the ids (Lua hashes every byte of its arguments). */
+void queue_add(struct queue *q, const char *id, const void *data, size_t len, queue_done_fn done, void *arg);
+
+/* ---- take.c */
+struct queue_job {
+    const char *id, *name; /* name: "__default__" for dray's own */
+    const char *data, *opts; /* JSON text as stored */
+    size_t data_len, opts_len;
+    uint64_t timestamp_ms;  /* when it was added */
+    uint64_t attempts_made; /* failures so far */
+    uint64_t stalled_count;
+    bool manual_retry; /* field retriedOn is set */
+};
+/* The jobs are valid during the call. n 0 with QUEUE_OK: nothing waits (or the queue is paused). A ghost (an id without
+ * a hash) or a job whose data is missing never comes here: the script moves it to failed with a reason. */
+typedef void (*queue_taken_fn)(enum queue_status s, const struct queue_job *jobs, size_t n, void *arg);
+void queue_take(struct queue *q, unsigned max, queue_taken_fn taken, void *arg);
+
+/* ---- settle.c: all need the lock. Grouped per loop turn. */
+/* value: JSON text (the return value). Options of the job (removeOnComplete) come before the defaults. */
+void queue_complete(struct queue *q, const struct queue_job *job, const char *value, queue_done_fn done, void *arg);
+/* reason: plain text, as Bull's failedReason; also appended to stacktrace. Counts an attempt. */
+void queue_fail(struct queue *q, const struct queue_job *job, const char *reason, queue_done_fn done, void *arg);
+/* Back to delayed, due after delay_ms by Redis' clock; counts an attempt if count_attempt. delay_ms 0: to wait. */
+void queue_delay(struct queue *q, const struct queue_job *job, uint64_t delay_ms, bool count_attempt, const char *reason,
+                 queue_done_fn done, void *arg);
+/* Gives a job back untouched: to the end of wait that is taken next; no attempt, no stall is counted. */
+void queue_hand_back(struct queue *q, const char *id, queue_done_fn done, void *arg);
+/* Extends the locks of all ids; lost is called for each that is not ours any more, then done. */
+typedef void (*queue_lost_fn)(const char *id, void *arg);
+void queue_renew(struct queue *q, const char *const *ids, size_t n, queue_lost_fn lost, queue_done_fn done, void *arg);
+/* (struct queue_job above: only id, opts, attempts_made are read; the caller keeps copies.) */
+
+/* ---- release.c: what a dead process left behind */
+typedef void (*queue_released_fn)(enum queue_status s, uint64_t jobs, void *arg);
+/* Hands back every active job locked by exactly this token. The caller has ended the dead one's connections first. */
+void queue_release_token(struct queue *q, const char *token, queue_released_fn done, void *arg);
+/* The distinct tokens among active jobs' locks that begin with prefix (at most 256). */
+typedef void (*queue_tokens_fn)(enum queue_status s, const char *const *tokens, size_t n, void *arg);
+void queue_list_tokens(struct queue *q, const char *prefix, queue_tokens_fn fn, void *arg);
+
+/* ---- tick.c: done by one process of the fleet at a time, the holder of the queue's tick lease */
+struct queue_counts {
+    uint64_t wait, active, delayed, paused, completed, failed;
+    uint64_t oldest_wait_ms;  /* age of the job that is next */
+    uint64_t promote_lag_ms;  /* how late the oldest due delayed job is */
+    bool is_paused;
+};
+struct queue_tick_events {
+    void (*promoted)(struct queue *q, uint64_t jobs, void *arg);                     /* due delayed jobs went to wait */
+    void (*stalled)(struct queue *q, uint64_t requeued, uint64_t failed, void *arg); /* Bull's check, dray's limit */
+    void (*counted)(struct queue *q, const struct queue_counts *c, void *arg);       /* once a second */
+};
+/* Every ~100 ms tries to be or stay the holder (lease of 1 s); the holder promotes what is due by Redis' clock, runs the
+ * stalled check each stalled_interval, sweeps completed and failed by count and age, and counts. */
+void queue_tick_start(struct queue *q, const struct queue_tick_events *events, void *arg);
+void queue_tick_stop(struct queue *q); /* gives the lease up */
+
+/* ---- waker.c: an own connection, named as Bull names its workers, blocked in BLMOVE wait wait RIGHT RIGHT: it wakes
+ * when there is work and moves nothing */
+struct queue_waker;
+struct queue_waker *queue_waker_new(struct ev_loop *loop, const struct redis_options *o, const struct queue_options *q,
+                                    void (*wake)(void *arg), void *arg);
+void queue_waker_free(struct queue_waker *w);
+int64_t queue_waker_client_id(const struct queue_waker *w);
+/* The next wake is wanted (call it when a take came back with less than was asked). */
+void queue_waker_arm(struct queue_waker *w);
+
+/* ---- admin.c */
+typedef void (*queue_counts_fn)(enum queue_status s, const struct queue_counts *c, void *arg);
+void queue_count(struct queue *q, queue_counts_fn fn, void *arg);
+
+/* ---- names.c: pure. Delayed score of Bull 4.16.5: due * 4096 + (numeric id & 0xfff); a custom id gives 0 low bits. */
+/* PREFIX:NAME:suffix. Returns dst. */
+char *queue_key(const char *prefix, const char *name, const char *suffix, char *dst, size_t size);
+/* PREFIX:base64(NAME), what Bull's getWorkers looks for, with ":w:TOKEN" behind it. Returns dst. */
+char *queue_client_name(const struct queue_options *o, char *dst, size_t size);
+
+#endif

@@ -1,0 +1,35 @@
+/* link_recv - the receiving half of a batch link: reads batches, answers each, grants credit.
+ *
+ * A torn tail at EOF is thrown away: the sender is gone, or has kept its copy. An answer is one write of at most
+ * PIPE_BUF bytes; what the pipe does not take waits in order.
+ */
+#ifndef DRAY_IPC_LINK_RECV_H
+#define DRAY_IPC_LINK_RECV_H
+
+#include <ev.h>
+
+#include "ipc/msg.h"
+
+struct link_recv;
+
+struct link_recv_events {
+    /* A checked batch; it points into the link's buffer and is valid during the call only. */
+    void (*batch)(struct link_recv *l, const struct msg_batch *b, void *arg);
+    void (*end)(struct link_recv *l, void *arg); /* END came: nothing more will */
+    /* EOF or a broken stream (error 0, EPROTO, errno). Called once. The owner frees the link (later is fine: answers
+     * to a gone link are dropped). */
+    void (*gone)(struct link_recv *l, int error, const char *why, void *arg);
+};
+
+/* Takes over both descriptors. generation is this process' own, checked in batches and put in answers. */
+struct link_recv *link_recv_new(struct ev_loop *loop, int batch_fd, int ack_fd, uint32_t generation,
+                                const struct link_recv_events *events, void *arg);
+void link_recv_free(struct link_recv *l);
+
+void link_recv_credit(struct link_recv *l, uint32_t batches, uint64_t bytes);
+void link_recv_stored(struct link_recv *l, const char *id, bool duplicate);
+void link_recv_refused(struct link_recv *l, const char *id, bool temporary, uint32_t retry_after_ms, const char *why);
+/* All answers are in the pipe. */
+bool link_recv_flushed(const struct link_recv *l);
+
+#endif

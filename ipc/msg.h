@@ -1,0 +1,169 @@
+/* msg - the message table (msg.def) in C: one struct, one packer and one checked parser a message.
+ *
+ * Packers append a whole frame (head and body) to a buffer. The parser checks type, arity, direction, size and every
+ * field's form, and rejects bytes left over. Text fields are copied; byte fields point into the frame.
+ */
+#ifndef DRAY_IPC_MSG_H
+#define DRAY_IPC_MSG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/buf.h"
+#include "common/base/id.h"
+#include "ipc/mpwalk.h"
+
+#define MSG_PROTO_MIN 1
+#define MSG_PROTO_MAX 1
+#define MSG_NAME_MAX  64  /* kind, source, queue: bytes with NUL */
+#define MSG_KEY_MAX   256 /* order key */
+#define MSG_TOKEN_MAX 128
+#define MSG_TEXT_MAX  512
+#define MSG_CLIENTS_MAX 32
+#define MSG_PART_MAX  60000 /* bytes of one part of STATS or METRICS */
+#define MSG_PARTS_MAX 64
+
+enum msg_type {
+#define X(no, NAME, name, dir, min, max, cap, doc) MSG_##NAME = (no),
+#include "ipc/msg.def"
+#undef X
+};
+
+enum msg_dir { MSG_DIR_CM, MSG_DIR_MC, MSG_DIR_IW, MSG_DIR_WI };
+
+struct msg_hello {
+    uint32_t proto_min, proto_max;
+    char kind[MSG_NAME_MAX];
+    uint32_t slot, pid;
+    char build[MSG_NAME_MAX];
+};
+struct msg_config {
+    uint32_t epoch;
+    uint64_t length;
+    unsigned char sha256[32];
+    uint32_t listeners; /* sockets from FDMAP_LISTEN on */
+    char node[UUID_SIZE]; /* of this host, kept in state_dir */
+    uint64_t run;         /* of this master, ever rising on this node */
+    uint32_t beat_ms, hang_ms, drain_ms;
+};
+struct msg_ready {
+    uint32_t epoch;
+};
+struct msg_beat {
+    uint64_t mono_ms;
+    uint32_t loop_lag_ms; /* longest since the last beat */
+    uint32_t in_hand;     /* batches or jobs */
+    uint64_t dropped_logs;
+    uint32_t n_clients;
+    uint64_t clients[MSG_CLIENTS_MAX]; /* CLIENT ID of this process' Redis connections */
+};
+struct msg_extend {
+    uint32_t ms;
+    char why[MSG_TEXT_MAX];
+};
+enum msg_link_role { MSG_LINK_SENDER, MSG_LINK_RECEIVER };
+struct msg_link {
+    uint64_t link_id;
+    uint32_t role; /* of the addressee. Descriptors: first the batch pipe's end, then the ack pipe's */
+    char peer_kind[MSG_NAME_MAX];
+    uint32_t peer_slot, peer_generation;
+};
+struct msg_part { /* STATS, METRICS */
+    uint32_t part, parts;
+    const char *bytes;
+    uint32_t len;
+};
+struct msg_drain {
+    uint32_t deadline_ms;
+    char reason[MSG_TEXT_MAX];
+};
+struct msg_drained {
+    uint32_t left;
+};
+struct msg_level {
+    uint32_t level;
+};
+struct msg_health {
+    bool ready;
+    const char *json;
+    uint32_t json_len;
+};
+struct msg_reap {
+    char token[MSG_TOKEN_MAX];
+    bool prefix; /* token is a node's prefix: every run but the current one */
+    uint32_t n_clients;
+    uint64_t clients[MSG_CLIENTS_MAX];
+};
+struct msg_reaped {
+    char token[MSG_TOKEN_MAX];
+    uint32_t jobs;
+};
+struct msg_batch {
+    char id[ID_SIZE];
+    uint32_t tries;
+    char source[MSG_NAME_MAX], queue[MSG_NAME_MAX], order_key[MSG_KEY_MAX];
+    uint32_t n_events;
+    struct mpwalk events; /* stands before the first event; each is mpwalk_bytes; already checked to be n_events */
+};
+struct msg_credit {
+    uint32_t batches;
+    uint64_t bytes;
+};
+struct msg_stored {
+    char id[ID_SIZE];
+    bool duplicate;
+};
+struct msg_refused {
+    char id[ID_SIZE];
+    bool temporary;
+    uint32_t retry_after_ms;
+    char why[MSG_TEXT_MAX];
+};
+
+struct msg {
+    enum msg_type type;
+    uint32_t generation;
+    union {
+        struct msg_hello hello;
+        struct msg_config config;
+        struct msg_ready ready;
+        struct msg_beat beat;
+        struct msg_extend extend;
+        struct msg_link link;
+        struct msg_part stats;
+        struct msg_part metrics;
+        struct msg_drain drain;
+        struct msg_drained drained;
+        struct msg_level level;
+        struct msg_health health;
+        struct msg_reap reap;
+        struct msg_reaped reaped;
+        struct msg_batch batch;
+        struct msg_credit credit;
+        struct msg_stored stored;
+        struct msg_refused refused;
+    } u;
+};
+
+/* Appends the frame of m (any type but BATCH) to out. 0, or -1 with EMSGSIZE (over the row's cap) or ENOMEM. */
+int msg_pack(struct buf *out, const struct msg *m);
+
+/* A batch's frame is packed in two pieces, so that the big one is encoded once and never copied again:
+ * the events (msg_pack_event appends one to the body as it is gathered), and the head in front of them. */
+int msg_pack_event(struct buf *body, const char *json, size_t len);
+/* head must hold MSG_BATCH_HEAD_MAX bytes; *head_len bytes of it, then body, are the frame. tries may differ at each
+ * sending. */
+#define MSG_BATCH_HEAD_MAX 512
+int msg_pack_batch_head(unsigned char *head, size_t *head_len, uint32_t generation, const char *id, uint32_t tries,
+                        const char *source, const char *queue, const char *order_key, uint32_t n_events,
+                        size_t body_len);
+
+/* Checks and decodes one frame body that came from direction dir. 0, or -1 with EPROTO and a reason in why
+ * (a static text). Byte fields of m point into body. */
+int msg_parse(const unsigned char *body, size_t len, enum msg_dir dir, struct msg *m, const char **why);
+
+const char *msg_name(unsigned type); /* "HELLO"; "?" for an unknown number */
+size_t msg_cap(unsigned type);       /* 0 for an unknown number */
+
+#endif
