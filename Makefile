@@ -10,8 +10,10 @@ DESTDIR ?=
 PYTHON  ?= /usr/bin/python3
 VERSION := 0.1.0
 JOBS    ?= $(shell nproc)
+# V=1 shows the commands.
+Q       := $(if $(V),,@)
 
-CC ?= gcc
+CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
 ifeq ($(VARIANT),fuzz)
 CC := clang
 endif
@@ -76,7 +78,8 @@ setup:
 	@sh etc/setup.sh
 
 $(O)/dray: $(O)/master/main.o $(LIB) $(O)/third.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(if $(V),,@echo '  LINK  $@')
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(LIB): $(LIB_OBJ)
 	@rm -f $@
@@ -88,11 +91,12 @@ $(O)/third.a: $(THIRD_OBJ)
 
 $(O)/%.o: %.c | $(LUA_GEN)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(if $(V),,@echo '  CC    $<')
+	$(Q)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(O)/third/%.o: $(LLHTTP)/%.c
 	@mkdir -p $(@D)
-	$(CC) $(filter-out $(WARN),$(CFLAGS)) -w -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(filter-out $(WARN),$(CFLAGS)) -w -MMD -MP -c -o $@ $<
 
 # A Lua script as a C string: one quoted line per line of the script.
 $(B)/gen/%.lua.h: %.lua
@@ -100,13 +104,15 @@ $(B)/gen/%.lua.h: %.lua
 	@sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/"/' -e 's/$$/\\n"/' $< > $@
 
 $(O)/tests/unit/%_test: $(O)/tests/unit/%_test.o $(LIB) $(O)/third.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
+	$(if $(V),,@echo '  LINK  $@')
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
 $(O)/tests/fuzz/%_fuzz: $(O)/tests/fuzz/%_fuzz.o $(LIB) $(O)/third.a
 	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
 $(O)/tests/bench/%_bench: $(O)/tests/bench/%_bench.o $(LIB) $(O)/third.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(if $(V),,@echo '  LINK  $@')
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 units: $(UNIT)
 fuzzers: $(FUZZ)
