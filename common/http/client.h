@@ -13,9 +13,9 @@ struct http_call;
 
 struct http_client_options {
     uint64_t connect_timeout_ms, timeout_ms; /* timeout: the whole attempt */
-    size_t response_max;                     /* bytes of the answer's body that are kept; the rest is read and dropped up to a
+    size_t response_max; /* bytes of the answer's body that are kept; the rest is read and dropped up to a
                                                 cap, then the transfer is ended as complete */
-    unsigned connections_max;                /* of one host */
+    unsigned connections_max; /* of one host */
 };
 
 enum http_error {
@@ -32,13 +32,14 @@ const char *http_error_name(enum http_error e); /* "connect" ... */
 
 struct http_answer {
     enum http_error error;
-    char text[128];          /* what curl says of the error */
-    int status;              /* 0 when there is none */
-    const char *body;        /* at most response_max bytes, not terminated */
+    char text[128];   /* what curl says of the error */
+    int status;       /* 0 when there is none. Once the whole request went out and a status came back, the
+                                attempt has that status, even if the rest of the answer was lost */
+    const char *body; /* at most response_max bytes, not terminated */
     size_t body_len;
-    int64_t retry_after_ms;  /* both forms of Retry-After; -1 when there is none */
+    int64_t retry_after_ms; /* both forms of Retry-After; -1 when there is none */
     uint64_t duration_us;
-    bool reused;             /* an open connection was used */
+    bool reused; /* an open connection was used */
 };
 
 struct http_call_options {
@@ -48,16 +49,19 @@ struct http_call_options {
     const struct http_piece {
         const void *data;
         size_t len;
-    } *pieces;
+    } * pieces;
     size_t n_pieces;
 };
 
 /* Called once, never from inside http_client_post; the answer is valid during the call. */
 typedef void (*http_done_fn)(struct http_call *call, const struct http_answer *a, void *arg);
 
+/* libcurl is started by the first post. */
 struct http_client *http_client_new(struct ev_loop *loop, const struct http_client_options *o);
-void http_client_free(struct http_client *c); /* cancels what runs, without calling done */
-struct http_call *http_client_post(struct http_client *c, const struct http_call_options *o, http_done_fn done, void *arg);
+/* Cancels what runs, without calling done. Not from inside done. NULL is fine. */
+void http_client_free(struct http_client *c);
+struct http_call *http_client_post(struct http_client *c, const struct http_call_options *o,
+                                   http_done_fn done, void *arg);
 void http_call_cancel(struct http_call *call); /* the connection is cut, done is not called */
 unsigned http_client_running(const struct http_client *c);
 

@@ -1,0 +1,60 @@
+/* client_impl - what the files of the HTTP client share; for client*.c alone. */
+#ifndef DRAY_COMMON_HTTP_CLIENT_IMPL_H
+#define DRAY_COMMON_HTTP_CLIENT_IMPL_H
+
+#include <curl/curl.h>
+#include <ev.h>
+
+#include "common/base/buf.h"
+#include "common/base/list.h"
+#include "common/http/client.h"
+
+/* Bytes of an answer's body that are read and dropped beyond response_max before the transfer is ended. */
+#define HTTP_CLIENT_DROP_MAX (256u << 10)
+
+struct http_client {
+    struct ev_loop *loop;
+    struct http_client_options options;
+    CURLM *multi; /* NULL until the first post: libcurl's start is not paid by a process that never posts */
+    CURLSH *share;
+    ev_timer timer;      /* what libcurl asked for */
+    ev_timer failed;     /* calls that could not be started are answered from the loop too */
+    struct list calls;   /* running */
+    struct list broken;  /* to be answered by `failed` */
+    struct list spare;   /* handles ready for the next call */
+    struct list sockets; /* watched */
+    unsigned running, n_spare;
+};
+
+struct http_call {
+    struct list link; /* calls, broken or spare of the client */
+    struct http_client *client;
+    CURL *easy;
+    http_done_fn done;
+    void *arg;
+    uint64_t started_us;
+    /* the request */
+    const struct http_piece *pieces;
+    size_t n_pieces, total;
+    size_t piece, offset; /* read position */
+    char *joined;         /* pieces of a small body, joined */
+    size_t joined_size;
+    char *header_text;
+    struct curl_slist *header_nodes;
+    size_t n_header_nodes, header_text_size;
+    /* the answer */
+    struct buf body;
+    size_t dropped;
+    bool cut_short; /* we ended the transfer: the answer was long enough */
+    int64_t retry_after_ms;
+    char error[CURL_ERROR_SIZE];
+};
+
+/* client_socket.c: libcurl's sockets and its timer on the loop. done is told of each finished transfer. */
+void http_client_socket_start(struct http_client *c);
+void http_client_socket_stop(struct http_client *c);
+
+/* client.c: takes finished transfers from libcurl and answers their calls. */
+void http_client_collect(struct http_client *c);
+
+#endif
