@@ -148,6 +148,7 @@ struct conf *cli_load_conf(const struct cli *o, enum exitcode *code)
 int cli_main(int argc, char **argv)
 {
     static const struct option longs[] = {CLI_LONG_OPTIONS, {"version", no_argument, NULL, 'V'}, {0}};
+    state.before.argv = argv;
     int opt;
     while ((opt = getopt_long(argc, argv, "+" CLI_SHORT_OPTIONS "V", longs, NULL)) != -1) {
         if (opt == 'V') {

@@ -1,0 +1,158 @@
+/* table - see table.h. */
+#include "master/cli/table.h"
+
+#include <ctype.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "common/base/str.h"
+
+#define COLUMNS_MAX 16
+#define CELL_MAX    96
+#define LINE_MAX    100
+
+/* Terminals show what is printed to them: bytes that could steer one are replaced. */
+static void make_printable(char *s)
+{
+    for (; *s != '\0'; s++)
+        if ((unsigned char)*s < 0x20 || *s == 0x7f)
+            *s = '?';
+}
+
+char *table_format(const char *key, const json_t *value, char *dst, size_t size)
+{
+    json_int_t n = json_integer_value(value);
+    switch (value == NULL ? JSON_NULL : json_typeof(value)) {
+    case JSON_INTEGER:
+        if (n >= 0 && str_ends(key, "_ms"))
+            return str_format_duration(n > 60000 ? (uint64_t)n / 1000 * 1000 : (uint64_t)n, dst, size);
+        if (n >= 1 << 20 && str_ends(key, "_bytes"))
+            snprintf(dst, size, "%.1fMiB", (double)n / (1 << 20));
+        else if (str_ends(key, "_bytes"))
+            snprintf(dst, size, "%.1fKiB", (double)n / 1024);
+        else
+            snprintf(dst, size, "%" JSON_INTEGER_FORMAT, n);
+        break;
+    case JSON_REAL:
+        snprintf(dst, size, "%.3g", json_real_value(value));
+        break;
+    case JSON_STRING:
+        str_copy(dst, json_string_value(value), size);
+        break;
+    case JSON_TRUE:
+    case JSON_FALSE:
+        str_copy(dst, json_is_true(value) ? "yes" : "no", size);
+        break;
+    default:
+        str_copy(dst, "-", size);
+    }
+    make_printable(dst);
+    return dst;
+}
+
+static bool is_scalar(const json_t *value)
+{
+    return !json_is_object(value) && !json_is_array(value);
+}
+
+/* A key as a heading: its unit is seen in the values. */
+static void heading(const char *key, char dst[CELL_MAX])
+{
+    size_t n = strlen(key);
+    if (str_ends(key, "_ms"))
+        n -= 3;
+    else if (str_ends(key, "_bytes"))
+        n -= 6;
+    n = n < CELL_MAX - 1 ? n : CELL_MAX - 1;
+    for (size_t i = 0; i < n; i++)
+        dst[i] = key[i] == '_' ? ' ' : (char)toupper((unsigned char)key[i]);
+    dst[n] = '\0';
+}
+
+static size_t all_keys(const json_t *first, const char **keys)
+{
+    size_t n = 0;
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)first, key, value)
+    {
+        if (is_scalar(value) && n < COLUMNS_MAX)
+            keys[n++] = key;
+    }
+    return n;
+}
+
+static void print_cell(FILE *to, const char *text, size_t width, bool right, bool last)
+{
+    if (right)
+        fprintf(to, "%*s%s", (int)width, text, last ? "" : "  ");
+    else if (last)
+        fputs(text, to);
+    else
+        fprintf(to, "%-*s  ", (int)width, text);
+}
+
+void table_print(FILE *to, const json_t *rows, const char *const *keys)
+{
+    const char *columns[COLUMNS_MAX];
+    size_t widths[COLUMNS_MAX], n = 0, i;
+    bool right[COLUMNS_MAX];
+    char cell[CELL_MAX];
+    json_t *row;
+    if (json_array_size(rows) == 0)
+        return;
+    if (keys == NULL)
+        n = all_keys(json_array_get(rows, 0), columns);
+    else
+        while (n < COLUMNS_MAX && keys[n] != NULL) {
+            columns[n] = keys[n];
+            n++;
+        }
+    for (size_t k = 0; k < n; k++) {
+        heading(columns[k], cell);
+        widths[k] = strlen(cell);
+        right[k] = false;
+        json_array_foreach(rows, i, row)
+        {
+            const json_t *value = json_object_get(row, columns[k]);
+            size_t width = strlen(table_format(columns[k], value, cell, sizeof cell));
+            widths[k] = width > widths[k] ? width : widths[k];
+            right[k] = right[k] || json_is_number(value);
+        }
+    }
+    for (size_t k = 0; k < n; k++) {
+        heading(columns[k], cell);
+        print_cell(to, cell, widths[k], right[k], k + 1 == n);
+    }
+    fputc('\n', to);
+    json_array_foreach(rows, i, row)
+    {
+        for (size_t k = 0; k < n; k++) {
+            table_format(columns[k], json_object_get(row, columns[k]), cell, sizeof cell);
+            print_cell(to, cell, widths[k], right[k], k + 1 == n);
+        }
+        fputc('\n', to);
+    }
+}
+
+void table_print_pairs(FILE *to, const json_t *object)
+{
+    const char *key;
+    json_t *value;
+    char cell[CELL_MAX];
+    size_t column = 0;
+    json_object_foreach((json_t *)(uintptr_t)object, key, value)
+    {
+        if (!is_scalar(value))
+            continue;
+        table_format(key, value, cell, sizeof cell);
+        size_t width = strlen(key) + strlen(cell) + 3;
+        if (column > 0 && column + width > LINE_MAX) {
+            fputc('\n', to);
+            column = 0;
+        }
+        column += (size_t)fprintf(to, "  %s %s", key, cell);
+    }
+    if (column > 0)
+        fputc('\n', to);
+}
