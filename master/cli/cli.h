@@ -19,6 +19,7 @@ struct cli {
     const char *socket;                                /* -s, or NULL */
     bool json;                                         /* -o json */
     int verbosity;                                     /* -v adds one, -q takes one away */
+    char **argv;                                       /* of the process */
     struct conf_override overrides[CLI_OVERRIDES_MAX]; /* --set key=value */
     size_t n_overrides;
 };
