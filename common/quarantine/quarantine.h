@@ -12,14 +12,17 @@
 
 #include "common/segment/segment.h"
 
+#define QUARANTINE_BYTES_MAX (64u << 20) /* of one record; longer ones are EMSGSIZE */
+
 struct quarantine;
 
 /* dir is the instance's own folder (state_dir/quarantine/KIND.SLOT), made when missing. NULL with errno. */
-struct quarantine *quarantine_open(struct ev_loop *loop, const char *dir, uint64_t max_bytes, uint64_t max_age_ms);
+struct quarantine *quarantine_open(struct ev_loop *loop, const char *dir, uint64_t max_bytes,
+                                   uint64_t max_age_ms);
 void quarantine_close(struct quarantine *q);
 /* fn tells when it is durable. id and queue may be "". -1 with ENOSPC when it is full. */
-int quarantine_put(struct quarantine *q, const char *reason, const char *source, const char *queue, const char *id,
-                   const void *bytes, size_t len, segment_synced_fn fn, void *arg);
+int quarantine_put(struct quarantine *q, const char *reason, const char *source, const char *queue,
+                   const char *id, const void *bytes, size_t len, segment_synced_fn fn, void *arg);
 uint64_t quarantine_bytes(const struct quarantine *q);
 
 struct quarantine_record {

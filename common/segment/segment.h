@@ -11,6 +11,11 @@
 #include <ev.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
+
+#define SEGMENT_FILE_MAX                                                                                     \
+    (192u << 20)         /* segment_bytes + record_max must stay below it: a file is read whole */
+#define SEGMENT_PIECES 4 /* of one record */
 
 struct segment_options {
     const char *dir;
@@ -26,16 +31,26 @@ struct segment;
 typedef void (*segment_synced_fn)(void *arg, int error);
 typedef void (*segment_visit_fn)(uint64_t wall_ms, const void *data, size_t len, void *arg);
 
-/* NULL with errno; EWOULDBLOCK: another process writes this folder. loop may be NULL: then segment_append syncs
- * before it returns. */
+/* NULL with errno; EWOULDBLOCK: another process writes this folder. The folder is made when missing. loop may be
+ * NULL: then segment_append syncs before it returns. */
 struct segment *segment_open(struct ev_loop *loop, const struct segment_options *o);
 void segment_close(struct segment *s); /* waits for what is being synced; callbacks are called */
-/* Writes one record; fn is called later on the loop. -1 with ENOSPC (max_bytes or the disk), EMSGSIZE, EIO. */
+/* Writes one record; fn (may be NULL) is called later on the loop, never from inside (without a loop: before the
+ * return). -1 with ENOSPC (max_bytes or the disk), EMSGSIZE, EIO: nothing was written, fn is not called. */
 int segment_append(struct segment *s, const void *data, size_t len, segment_synced_fn fn, void *arg);
+/* The same for a record in up to SEGMENT_PIECES pieces. */
+int segment_appendv(struct segment *s, const struct iovec *pieces, size_t n, segment_synced_fn fn, void *arg);
 uint64_t segment_bytes(const struct segment *s);
-uint64_t segment_damaged(const struct segment *s); /* records skipped or cut when opening */
+uint64_t segment_damaged(const struct segment *s); /* records skipped or cut in the last file when opening */
+/* Removes whole files older than max_age_ms; done by itself at every append and, with a loop, once a minute. */
+void segment_expire(struct segment *s);
 /* Reads a folder without a writer's lock, oldest first. Returns records visited, or -1; damaged ones are counted in
- * *damaged. */
+ * *damaged (a record that is being written right now may be one of them). */
 long segment_read(const char *dir, segment_visit_fn fn, void *arg, uint64_t *damaged);
+
+/* The seam for tests of a bad disk; NULL restores the system's call. */
+typedef ssize_t (*segment_write_fn)(int fd, const struct iovec *iov, int n);
+typedef int (*segment_sync_fn)(int fd);
+void segment_replace(segment_write_fn write, segment_sync_fn sync);
 
 #endif
