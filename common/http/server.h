@@ -76,6 +76,10 @@ void http_request_drop_body(struct http_request *r);
  * r is invalid afterwards. */
 void http_reply(struct http_request *r, int status, const char *type, const char *headers, const void *body, size_t len);
 
+/* No answer: the connection is cut, with whatever else is open on it (aborted is called for those). r is invalid
+ * afterwards. */
+void http_cut(struct http_request *r);
+
 /* Decodes one query or form parameter (percent and plus) into dst; false when it is not there or too long. */
 bool http_query_get(const char *query, const char *name, char *dst, size_t size);
 const char *http_status_text(int status);
