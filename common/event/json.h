@@ -22,15 +22,34 @@ struct json_slice { /* a value's text inside the input, with its quotes or brack
 
 struct json_scan {
     const char *at, *end;
-    const char *why;   /* static text of the first fault */
+    const char *why;   /* static text of the first fault; NULL: none so far */
     const char *where; /* its place in the input */
+    unsigned depth;    /* containers that were entered */
+    bool fresh;        /* entered, nothing read yet */
+    bool key_escaped;  /* the last key holds a backslash */
 };
 
+/* An input over UINT32_MAX bytes is a fault of the first call. */
 void json_scan_init(struct json_scan *s, const char *text, size_t len);
 /* The next value as a whole, validated. 0, or -1 with s->why and s->where set. */
 int json_scan_value(struct json_scan *s, struct json_slice *out);
 /* 0 when only white space is left. */
 int json_scan_end(struct json_scan *s);
+
+/* Going into a container instead, so that one pass validates and finds: enter, then as long as _member (_element)
+ * returns 1, read exactly one value by json_scan_value or by entering it. The closing bracket is read with the 0.
+ *
+ *     json_scan_enter(s, JSON_OBJECT);
+ *     while ((r = json_scan_member(s, &key)) > 0)
+ *         json_scan_value(s, &value);
+ *
+ * peek: does the next value open such a container? Then enter cannot fail but for the depth. */
+bool json_scan_peek(struct json_scan *s, enum json_type container);
+int json_scan_enter(struct json_scan *s,
+                    enum json_type container); /* 0, or -1 (something else stands there) */
+int json_scan_member(struct json_scan *s,
+                     struct json_slice *key); /* 1: key and colon read; 0: end; -1: fault */
+int json_scan_element(struct json_scan *s);   /* 1: a value follows; 0: end; -1: fault */
 
 /* Walking a slice that was validated: members of an object, elements of an array. Start with it = {0}; false at the
  * end. key keeps its quotes. */

@@ -1,0 +1,314 @@
+/* event - see event.h. event_scan() finds, event_check*() judges, event_write*() copies the text between the cuts.
+ *
+ * A member is cut by its text alone: with the comma in front of it when a member stays there, else with the one behind.
+ * Names that stand there twice are rare and legal: the last counts, and all are cut, by a walk over the members.
+ */
+#include "common/event/event.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/id.h"
+
+static const struct {
+    const char *name, *text;
+} faults[] = {
+    [EVENT_OK] = {"ok", "ok"},
+    [EVENT_NOT_OBJECT] = {"not_object", "event is not a valid rudder event"},
+    [EVENT_TOO_BIG] = {"too_big", "event size exceeds max limit"},
+    [EVENT_NO_USER] = {"no_user", "request neither has anonymousId nor userId"},
+    [EVENT_BAD_JSON] = {"bad_json", "invalid json"},
+    [EVENT_TOO_MANY] = {"too_many", "too many events in a batch"},
+    [EVENT_POISON] = {"poison", "workers died with this event in hand"},
+};
+
+const char *event_fault_name(enum event_fault f)
+{
+    return (size_t)f < sizeof faults / sizeof *faults ? faults[f].name : "?";
+}
+
+const char *event_fault_text(enum event_fault f)
+{
+    return (size_t)f < sizeof faults / sizeof *faults ? faults[f].text : "?";
+}
+
+static const char *const names[EVENT_FIELDS] = {
+    [EVENT_TYPE] = "type",
+    [EVENT_MESSAGE_ID] = "messageId",
+    [EVENT_USER_ID] = "userId",
+    [EVENT_ANONYMOUS_ID] = "anonymousId",
+    [EVENT_TIMESTAMP] = "timestamp",
+    [EVENT_ORIGINAL_TIMESTAMP] = "originalTimestamp",
+    [EVENT_RECEIVED_AT] = "receivedAt",
+    [EVENT_REQUEST_IP] = "request_ip",
+    [EVENT_WRITE_KEY] = "writeKey",
+};
+
+/* The field of this key, or EVENT_FIELDS. */
+static enum event_field field_of(const struct json_slice *key, bool escaped)
+{
+    if (escaped) {
+        for (unsigned f = 0; f < EVENT_FIELDS; f++)
+            if (json_key_is(key, names[f]))
+                return (enum event_field)f;
+        return EVENT_FIELDS;
+    }
+    static const unsigned char by_length[20][3] = {
+        /* length of the name: the fields of that length, + 1 */
+        [4] = {EVENT_TYPE + 1},
+        [6] = {EVENT_USER_ID + 1},
+        [8] = {EVENT_WRITE_KEY + 1},
+        [9] = {EVENT_MESSAGE_ID + 1, EVENT_TIMESTAMP + 1},
+        [10] = {EVENT_RECEIVED_AT + 1, EVENT_REQUEST_IP + 1},
+        [11] = {EVENT_ANONYMOUS_ID + 1},
+        [17] = {EVENT_ORIGINAL_TIMESTAMP + 1},
+    };
+    uint32_t len = key->len - 2;
+    if (len >= 20)
+        return EVENT_FIELDS;
+    for (const unsigned char *f = by_length[len]; *f != 0; f++)
+        if (memcmp(key->text + 1, names[*f - 1], len) == 0)
+            return (enum event_field)(*f - 1);
+    return EVENT_FIELDS;
+}
+
+int event_scan(struct json_scan *s, struct event *e)
+{
+    memset(e, 0, sizeof *e);
+    if (!json_scan_peek(s, JSON_OBJECT))
+        return json_scan_value(s, &e->value);
+    const char *start = s->at;
+    struct json_slice key, value;
+    int r;
+    if (json_scan_enter(s, JSON_OBJECT) < 0)
+        return -1;
+    while ((r = json_scan_member(s, &key)) > 0) {
+        if (json_scan_value(s, &value) < 0)
+            return -1;
+        e->members++;
+        enum event_field f = field_of(&key, s->key_escaped);
+        if (f == EVENT_FIELDS)
+            continue;
+        e->repeated |= e->field[f].text != NULL;
+        e->field[f] = value;
+        e->key[f] = key.text;
+    }
+    if (r < 0)
+        return -1;
+    e->value = (struct json_slice){start, (uint32_t)(s->at - start), JSON_OBJECT};
+    return 0;
+}
+
+static bool given(const struct event *e, enum event_field f)
+{
+    return e->field[f].text != NULL && !json_is_blank(&e->field[f]);
+}
+
+static void copy_key(const struct json_slice *id, char *key, size_t size)
+{
+    if (id->type == JSON_STRING) {
+        if (json_string(id, key, size) < 0)
+            *key = '\0';
+    } else if (id->len < size) {
+        memcpy(key, id->text, id->len);
+        key[id->len] = '\0';
+    }
+}
+
+/* rudder-server: an "extract" event needs no user. */
+static bool needs_user(const struct event *e, const struct event_context *c)
+{
+    const struct json_slice *type = &e->field[EVENT_TYPE];
+    char text[16];
+    if (c->type != NULL)
+        return strcmp(c->type, "extract") != 0;
+    return type->text == NULL || type->type != JSON_STRING || json_string(type, text, sizeof text) < 0 ||
+           strcmp(text, "extract") != 0;
+}
+
+enum event_fault event_check_scanned(const struct event *e, const struct event_context *c, char *key,
+                                     size_t key_size)
+{
+    *key = '\0';
+    if (e->value.type != JSON_OBJECT)
+        return EVENT_NOT_OBJECT;
+    if (c->max_bytes > 0 && e->value.len > c->max_bytes)
+        return EVENT_TOO_BIG;
+    if (given(e, EVENT_USER_ID))
+        copy_key(&e->field[EVENT_USER_ID], key, key_size);
+    else if (given(e, EVENT_ANONYMOUS_ID))
+        copy_key(&e->field[EVENT_ANONYMOUS_ID], key, key_size);
+    else if (needs_user(e, c))
+        return EVENT_NO_USER;
+    return EVENT_OK;
+}
+
+/* Which fields are cut, and which are written anew. */
+struct plan {
+    bool cut[EVENT_FIELDS], add[EVENT_FIELDS];
+};
+
+static void plan_make(const struct event *e, const struct event_context *c, struct plan *p)
+{
+    static const enum event_field filled[] = {EVENT_MESSAGE_ID, EVENT_ORIGINAL_TIMESTAMP, EVENT_RECEIVED_AT,
+                                              EVENT_REQUEST_IP};
+    memset(p, 0, sizeof *p);
+    p->cut[EVENT_WRITE_KEY] = e->field[EVENT_WRITE_KEY].text != NULL;
+    for (size_t i = 0; i < sizeof filled / sizeof *filled; i++) {
+        enum event_field f = filled[i];
+        p->add[f] = !given(e, f) && (f != EVENT_REQUEST_IP || c->request_ip != NULL);
+    }
+    if (c->type != NULL) {
+        const struct json_slice *type = &e->field[EVENT_TYPE];
+        char text[32];
+        p->add[EVENT_TYPE] = type->text == NULL || type->type != JSON_STRING ||
+                             json_string(type, text, sizeof text) < 0 || strcmp(text, c->type) != 0;
+    }
+    for (unsigned f = 0; f < EVENT_FIELDS; f++)
+        p->cut[f] |= p->add[f] && e->field[f].text != NULL;
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
+/* Copies from *at up to the member (its name at `name`, its value's end at `end`), and moves *at behind it. */
+static int cut_member(struct buf *out, const char **at, const char *name, const char *end)
+{
+    const char *from = name;
+    while (from > *at && is_space(from[-1]))
+        from--;
+    if (from > *at && from[-1] == ',') {
+        from--;
+    } else { /* nothing stays in front of it: the comma behind it goes */
+        from = name;
+        while (is_space(*end))
+            end++;
+        if (*end == ',')
+            end++;
+    }
+    int r = buf_append(out, *at, (size_t)(from - *at));
+    *at = end;
+    return r;
+}
+
+/* Copies the event up to its closing brace, without what is cut. Returns the number of members left, or -1. */
+static long write_kept(const struct event *e, const struct plan *p, struct buf *out)
+{
+    const char *at = e->value.text, *close = e->value.text + e->value.len - 1;
+    long left = e->members;
+    if (e->repeated) {
+        struct json_iter it = {0};
+        struct json_slice key, value;
+        while (json_next_member(&e->value, &it, &key, &value)) {
+            enum event_field f = field_of(&key, memchr(key.text, '\\', key.len) != NULL);
+            if (f == EVENT_FIELDS || !p->cut[f])
+                continue;
+            left--;
+            if (cut_member(out, &at, key.text, value.text + value.len) < 0)
+                return -1;
+        }
+    } else {
+        for (;;) { /* the next cut in the order of the text; there are few */
+            unsigned next = EVENT_FIELDS;
+            for (unsigned f = 0; f < EVENT_FIELDS; f++)
+                if (p->cut[f] && e->key[f] >= at && (next == EVENT_FIELDS || e->key[f] < e->key[next]))
+                    next = f;
+            if (next == EVENT_FIELDS)
+                break;
+            left--;
+            if (cut_member(out, &at, e->key[next], e->field[next].text + e->field[next].len) < 0)
+                return -1;
+        }
+    }
+    return buf_append(out, at, (size_t)(close - at)) < 0 ? -1 : left;
+}
+
+/* One added member; the value is a text to be quoted (value_len 0) or JSON. The names need no escapes. */
+static int add_member(struct buf *out, long *members, enum event_field f, const char *value, size_t value_len)
+{
+    char head[32];
+    size_t n = 0, name = strlen(names[f]);
+    if ((*members)++ > 0)
+        head[n++] = ',';
+    head[n++] = '"';
+    memcpy(head + n, names[f], name);
+    n += name;
+    head[n++] = '"';
+    head[n++] = ':';
+    if (buf_append(out, head, n) < 0)
+        return -1;
+    return value_len > 0 ? buf_append(out, value, value_len) : buf_put_json(out, value, strlen(value));
+}
+
+static int write_added(const struct event *e, const struct event_context *c, const struct plan *p,
+                       struct buf *out, long members)
+{
+    char uuid[UUID_SIZE], made[CLOCK_TEXT_SIZE];
+    const char *received = c->received_at;
+    const struct json_slice *original = NULL; /* what originalTimestamp takes its value from */
+    if (p->add[EVENT_TYPE] && add_member(out, &members, EVENT_TYPE, c->type, 0) < 0)
+        return -1;
+    if (p->add[EVENT_MESSAGE_ID]) {
+        id_uuid4(uuid);
+        if (add_member(out, &members, EVENT_MESSAGE_ID, uuid, 0) < 0)
+            return -1;
+    }
+    if (received == NULL)
+        received = clock_format_wall(c->received_ms, made);
+    if (p->add[EVENT_RECEIVED_AT] && add_member(out, &members, EVENT_RECEIVED_AT, received, 0) < 0)
+        return -1;
+    if (p->add[EVENT_REQUEST_IP] && add_member(out, &members, EVENT_REQUEST_IP, c->request_ip, 0) < 0)
+        return -1;
+    if (!p->add[EVENT_ORIGINAL_TIMESTAMP])
+        return 0;
+    const struct json_slice *timestamp = &e->field[EVENT_TIMESTAMP];
+    if (given(e, EVENT_TIMESTAMP) && (timestamp->type == JSON_STRING || timestamp->type == JSON_NUMBER))
+        original = timestamp;
+    else if (!p->add[EVENT_RECEIVED_AT])
+        original = &e->field[EVENT_RECEIVED_AT];
+    return original != NULL
+               ? add_member(out, &members, EVENT_ORIGINAL_TIMESTAMP, original->text, original->len)
+               : add_member(out, &members, EVENT_ORIGINAL_TIMESTAMP, received, 0);
+}
+
+int event_write_scanned(const struct event *e, const struct event_context *c, struct buf *out)
+{
+    struct plan plan;
+    size_t start = out->len;
+    if (e->value.type != JSON_OBJECT) {
+        errno = EINVAL;
+        return -1;
+    }
+    plan_make(e, c, &plan);
+    long left = write_kept(e, &plan, out);
+    if (left < 0 || write_added(e, c, &plan, out, left) < 0 || buf_appendc(out, '}') < 0) {
+        out->len = start;
+        return -1;
+    }
+    return 0;
+}
+
+enum event_fault event_check(const struct json_slice *value, const struct event_context *c, char *key,
+                             size_t key_size)
+{
+    struct json_scan s;
+    struct event e;
+    *key = '\0';
+    json_scan_init(&s, value->text, value->len);
+    return event_scan(&s, &e) < 0 ? EVENT_BAD_JSON : event_check_scanned(&e, c, key, key_size);
+}
+
+int event_write(const struct json_slice *value, const struct event_context *c, struct buf *out)
+{
+    struct json_scan s;
+    struct event e;
+    json_scan_init(&s, value->text, value->len);
+    if (event_scan(&s, &e) < 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    return event_write_scanned(&e, c, out);
+}
