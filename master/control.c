@@ -1,0 +1,149 @@
+/* control - see control.h. What a child says is a hint: nothing here makes the master panic; a message that does not
+ * fit ends the channel, and with it the child. */
+#include "master/control.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/base/str.h"
+#include "master/listen.h"
+#include "master/reap.h"
+#include "master/state.h"
+
+typedef const char *(*handler_fn)(struct slot *s, const struct msg *m); /* NULL, or why the child must go */
+
+static const char *on_hello(struct slot *s, const struct msg *m)
+{
+    const struct master *ma = s->master;
+    const struct msg_hello *h = &m->u.hello;
+    if (h->proto_min > MSG_PROTO_MAX || h->proto_max < MSG_PROTO_MIN)
+        return "no common protocol version";
+    if (strcmp(h->kind, s->kind->name) != 0 || h->slot != s->index || (pid_t)h->pid != s->pid)
+        return "it is not what was started";
+    struct msg c = {.type = MSG_CONFIG, .generation = s->generation};
+    struct msg_config *o = &c.u.config;
+    o->epoch = ma->epoch;
+    o->length = ma->conf_len;
+    memcpy(o->sha256, ma->conf_sha256, sizeof o->sha256);
+    o->listeners = (uint32_t)listen_fds_for(ma->listen, s->kind->listen, NULL, 0);
+    str_copy(o->node, ma->node, sizeof o->node);
+    o->run = ma->run;
+    o->beat_ms = (uint32_t)ma->conf->master.health_beat_ms;
+    o->hang_ms = (uint32_t)ma->conf->master.health_hang_ms;
+    o->drain_ms = (uint32_t)ma->conf->master.drain_ms;
+    return chan_send(s->chan, &c, &ma->conf_fd, 1) < 0 ? "it does not read" : NULL;
+}
+
+static const char *on_ready(struct slot *s, const struct msg *m)
+{
+    (void)m;
+    slot_event(s, SLOT_EV_READY);
+    return NULL;
+}
+
+static const char *on_beat(struct slot *s, const struct msg *m)
+{
+    s->beat = m->u.beat;
+    slot_event(s, SLOT_EV_BEAT);
+    return NULL;
+}
+
+static const char *on_extend(struct slot *s, const struct msg *m)
+{
+    s->extend_ms = m->u.extend.ms;
+    log_info("child_extends", "child_kind=%s child_slot=%u child_gen=%u ms=%u why=%s", s->kind->name,
+             s->index, s->generation, m->u.extend.ms, log_q(m->u.extend.why));
+    slot_event(s, SLOT_EV_EXTEND);
+    return NULL;
+}
+
+static const char *on_stats(struct slot *s, const struct msg *m)
+{
+    const struct msg_part *p = &m->u.stats;
+    if (p->part == 0) {
+        buf_reset(&s->stats);
+        s->stats_parts = 0;
+    }
+    if (p->part != s->stats_parts || buf_append(&s->stats, p->bytes, p->len) < 0)
+        return "parts of its metrics are out of order";
+    s->stats_parts++;
+    if (s->stats_parts < p->parts)
+        return NULL;
+    char who[80];
+    snprintf(who, sizeof who, "%s.%u.%u", s->kind->name, s->index, s->generation);
+    if (metrics_merge(s->master->sum, who, s->generation, s->stats.data, s->stats.len) < 0)
+        return "its metrics are malformed";
+    return NULL;
+}
+
+static const char *on_drained(struct slot *s, const struct msg *m)
+{
+    log_info("child_drained", "child_kind=%s child_slot=%u child_gen=%u left=%u", s->kind->name, s->index,
+             s->generation, m->u.drained.left);
+    return NULL;
+}
+
+static const char *on_reaped(struct slot *s, const struct msg *m)
+{
+    reap_done(s->master, &m->u.reaped);
+    return NULL;
+}
+
+static const struct {
+    enum msg_type type;
+    handler_fn fn;
+} handlers[] = {
+    {MSG_HELLO, on_hello}, {MSG_READY, on_ready},     {MSG_BEAT, on_beat},     {MSG_EXTEND, on_extend},
+    {MSG_STATS, on_stats}, {MSG_DRAINED, on_drained}, {MSG_REAPED, on_reaped},
+};
+
+static void refuse(struct slot *s, const char *why)
+{
+    log_error("child_refused", "child_kind=%s child_slot=%u child_gen=%u child_pid=%d why=%s", s->kind->name,
+              s->index, s->generation, (int)s->pid, log_q(why));
+    slot_event(s, SLOT_EV_EOF);
+}
+
+static void on_message(struct chan *c, const struct msg *m, const int *fds, size_t n_fds, void *arg)
+{
+    (void)c;
+    struct slot *s = arg;
+    for (size_t i = 0; i < n_fds; i++) /* no child has any to give */
+        close(fds[i]);
+    if (m->generation != s->generation && m->type != MSG_HELLO) {
+        refuse(s, "wrong generation");
+        return;
+    }
+    for (size_t i = 0; i < sizeof handlers / sizeof *handlers; i++)
+        if (handlers[i].type == m->type) {
+            const char *why = handlers[i].fn(s, m);
+            if (why != NULL)
+                refuse(s, why);
+            return;
+        }
+    refuse(s, "a message that is not for the master");
+}
+
+static void on_gone(struct chan *c, int error, const char *why, void *arg)
+{
+    (void)c;
+    struct slot *s = arg;
+    if (error != 0)
+        log_error("control_broken", "child_kind=%s child_slot=%u child_gen=%u child_pid=%d err=%s why=%s",
+                  s->kind->name, s->index, s->generation, (int)s->pid, log_q(strerror(error)), log_q(why));
+    slot_event(s, SLOT_EV_EOF);
+}
+
+struct chan *control_open(struct slot *s, int fd)
+{
+    static const struct chan_events events = {.message = on_message, .gone = on_gone};
+    return chan_new(s->master->loop, fd, MSG_DIR_CM, &events, s);
+}
+
+void control_close(struct slot *s)
+{
+    chan_free(s->chan);
+    s->chan = NULL;
+}

@@ -1,0 +1,330 @@
+/* control_sock - see control_sock.h. A verb is a row of the table below. */
+#include "master/control_sock.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <jansson.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/base/addr.h"
+#include "common/base/buf.h"
+#include "common/base/fd.h"
+#include "common/base/list.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "ipc/chan.h"
+#include "master/logsink.h"
+#include "master/reconcile.h"
+#include "master/reload.h"
+#include "master/slot.h"
+#include "master/state.h"
+#include "master/status.h"
+
+#define REQUEST_MAX (64u << 10)
+#define REPLY_MAX   (4u << 20)
+#define CLIENTS_MAX 32
+
+struct control_sock {
+    struct master *master;
+    ev_io acceptor;
+    struct list clients;
+    unsigned n_clients;
+    char path[PATH_MAX];
+};
+
+struct client {
+    struct list link;
+    struct control_sock *sock;
+    ev_io io;
+    struct buf in, out;
+};
+
+static json_t *refuse(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static json_t *refuse(int code, const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    return json_pack("{s:b,s:i,s:s}", "ok", 0, "code", code, "error", text);
+}
+
+static json_t *okay(void)
+{
+    return json_pack("{s:b}", "ok", 1);
+}
+
+/* ------------------------------------------------------------------ verbs */
+
+static json_t *verb_status(struct master *m, const json_t *request)
+{
+    (void)request;
+    json_t *o = status_json(m);
+    json_object_set_new(o, "ok", json_true());
+    return o;
+}
+
+static const struct kind *named_kind(const json_t *request, json_t **error)
+{
+    const char *name = json_string_value(json_object_get(request, "kind"));
+    const struct kind *k = name != NULL ? kind_find(name) : NULL;
+    *error =
+        k != NULL
+            ? NULL
+            : refuse(EXIT_CODE_USAGE,
+                     "there is no kind of process named \"%s\"; kinds: ingest, delivery, console, program",
+                     name != NULL ? name : "");
+    return k;
+}
+
+static json_t *verb_scale(struct master *m, const json_t *request)
+{
+    json_t *error, *n = json_object_get(request, "n");
+    const struct kind *k = named_kind(request, &error);
+    if (k == NULL)
+        return error;
+    if (!json_is_integer(n) || json_integer_value(n) < 0 || json_integer_value(n) > UINT_MAX ||
+        reconcile_scale(m, k, (unsigned)json_integer_value(n)) < 0)
+        return refuse(EXIT_CODE_USAGE, "%s can have %d to %u processes", k->name,
+                      k->sends || k->receives ? 1 : 0, k->exclusive ? 1 : k->max);
+    return okay();
+}
+
+static json_t *verb_restart(struct master *m, const json_t *request)
+{
+    json_t *error = NULL;
+    const struct kind *k = NULL;
+    if (json_object_get(request, "kind") != NULL && (k = named_kind(request, &error)) == NULL)
+        return error;
+    if (m->phase != MASTER_RUNNING)
+        return refuse(EXIT_CODE_TEMP, "it is still starting, or stopping: try again later");
+    reconcile_roll(m, k);
+    return okay();
+}
+
+static json_t *verb_reload(struct master *m, const json_t *request)
+{
+    (void)request;
+    struct buf errors;
+    buf_init(&errors, REQUEST_MAX);
+    enum exitcode code = reload_now(m, &errors);
+    json_t *reply = code == EXIT_CODE_OK ? okay() : refuse(code, "%.400s", buf_cstr(&errors));
+    buf_fini(&errors);
+    return reply;
+}
+
+static json_t *verb_stop(struct master *m, const json_t *request)
+{
+    reconcile_stop(m, json_is_true(json_object_get(request, "now")), EXIT_CODE_OK);
+    return json_pack("{s:b,s:i,s:I}", "ok", 1, "pid", (int)getpid(), "drain_ms",
+                     (json_int_t)m->conf->master.drain_ms);
+}
+
+static json_t *verb_dump(struct master *m, const json_t *request)
+{
+    (void)request;
+    status_dump(m);
+    return okay();
+}
+
+static json_t *verb_level(struct master *m, const json_t *request)
+{
+    const char *name = json_string_value(json_object_get(request, "level"));
+    enum log_level level;
+    struct slot *s;
+    if (name == NULL || log_level_parse(name, &level) < 0)
+        return refuse(EXIT_CODE_USAGE, "a level is one of crit, error, warn, info, debug");
+    log_set_level(level);
+    list_foreach(s, &m->slots, struct slot, link)
+    {
+        struct msg msg = {.type = MSG_LEVEL, .generation = s->generation, .u.level.level = level};
+        if (s->chan != NULL)
+            (void)chan_send(s->chan, &msg, NULL, 0);
+    }
+    return okay();
+}
+
+static json_t *verb_config(struct master *m, const json_t *request)
+{
+    (void)request;
+    struct buf text;
+    json_t *reply = NULL, *conf;
+    buf_init(&text, REPLY_MAX);
+    if (conf_dump(m->conf, false, &text) == 0 && (conf = json_loadb(text.data, text.len, 0, NULL)) != NULL)
+        reply = json_pack("{s:b,s:o}", "ok", 1, "config", conf);
+    buf_fini(&text);
+    return reply != NULL ? reply : refuse(EXIT_CODE_BUG, "the configuration cannot be written out");
+}
+
+static const struct {
+    const char *name;
+    json_t *(*fn)(struct master *m, const json_t *request);
+} verbs[] = {
+    {"status", verb_status}, {"scale", verb_scale}, {"restart", verb_restart}, {"reload", verb_reload},
+    {"stop", verb_stop},     {"dump", verb_dump},   {"level", verb_level},     {"config", verb_config},
+};
+
+static json_t *answer(struct master *m, const char *line, size_t len)
+{
+    json_error_t error;
+    json_t *request = json_loadb(line, len, JSON_REJECT_DUPLICATES, &error);
+    const char *verb = json_string_value(json_object_get(request, "verb"));
+    json_t *reply = NULL;
+    if (verb == NULL)
+        reply = refuse(EXIT_CODE_USAGE, "send one JSON object a line: {\"verb\":\"status\"}");
+    for (size_t i = 0; reply == NULL && i < sizeof verbs / sizeof *verbs; i++)
+        if (strcmp(verbs[i].name, verb) == 0)
+            reply = verbs[i].fn(m, request);
+    if (reply == NULL)
+        reply = refuse(EXIT_CODE_USAGE, "there is no verb \"%.60s\"", verb);
+    json_decref(request);
+    return reply;
+}
+
+/* ------------------------------------------------------------------ clients */
+
+static void client_free(struct client *c)
+{
+    int fd = c->io.fd;
+    ev_io_stop(c->sock->master->loop, &c->io);
+    fd_close(&fd);
+    buf_fini(&c->in);
+    buf_fini(&c->out);
+    list_remove(&c->link);
+    c->sock->n_clients--;
+    free(c);
+}
+
+static void watch(struct client *c)
+{
+    struct ev_loop *loop = c->sock->master->loop;
+    ev_io_stop(loop, &c->io);
+    ev_io_set(&c->io, c->io.fd, c->out.len > 0 ? EV_WRITE : EV_READ);
+    ev_io_start(loop, &c->io);
+}
+
+/* false: the client is gone. */
+static bool flush(struct client *c)
+{
+    while (c->out.len > 0) {
+        ssize_t n = send(c->io.fd, c->out.data, c->out.len, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno == EAGAIN;
+        buf_consume(&c->out, (size_t)n);
+    }
+    return true;
+}
+
+static bool serve_line(struct client *c, size_t len)
+{
+    json_t *reply = answer(c->sock->master, c->in.data, len);
+    char *text = json_dumps(reply, JSON_COMPACT);
+    json_decref(reply);
+    bool fits = text != NULL && buf_puts(&c->out, text) == 0 && buf_appendc(&c->out, '\n') == 0;
+    free(text);
+    return fits;
+}
+
+static bool serve(struct client *c)
+{
+    const char *end;
+    while (c->out.len == 0 && c->in.len > 0 && (end = memchr(c->in.data, '\n', c->in.len)) != NULL) {
+        size_t len = (size_t)(end - c->in.data);
+        if (!serve_line(c, len))
+            return false;
+        buf_consume(&c->in, len + 1);
+        if (!flush(c))
+            return false;
+    }
+    return true;
+}
+
+static void on_client(struct ev_loop *loop, ev_io *w, int revents)
+{
+    (void)loop;
+    struct client *c = w->data;
+    bool alive = true;
+    if ((revents & EV_WRITE) != 0)
+        alive = flush(c);
+    if (alive && (revents & EV_READ) != 0) {
+        char chunk[4096];
+        ssize_t n = recv(w->fd, chunk, sizeof chunk, 0);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        alive = n > 0 && buf_append(&c->in, chunk, (size_t)n) == 0;
+    }
+    if (!alive || !serve(c))
+        client_free(c);
+    else
+        watch(c);
+}
+
+static void on_accept(struct ev_loop *loop, ev_io *w, int revents)
+{
+    (void)revents;
+    struct control_sock *s = w->data;
+    struct ucred who;
+    socklen_t len = sizeof who;
+    int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0)
+        return;
+    if (s->n_clients == CLIENTS_MAX || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0 ||
+        (who.uid != 0 && who.uid != geteuid())) {
+        log_warn("control_refused", "uid=%d clients=%u", (int)who.uid, s->n_clients);
+        fd_close(&fd);
+        return;
+    }
+    struct client *c = xcalloc(1, sizeof *c);
+    c->sock = s;
+    buf_init(&c->in, REQUEST_MAX);
+    buf_init(&c->out, REPLY_MAX);
+    ev_io_init(&c->io, on_client, fd, EV_READ);
+    c->io.data = c;
+    ev_io_start(loop, &c->io);
+    list_push_back(&s->clients, &c->link);
+    s->n_clients++;
+}
+
+struct control_sock *control_sock_open(struct master *m)
+{
+    struct control_sock *s = xcalloc(1, sizeof *s);
+    struct addr a;
+    char text[PATH_MAX + 8];
+    s->master = m;
+    list_init(&s->clients);
+    conf_run_path(m->conf, "control.sock", s->path, sizeof s->path);
+    snprintf(text, sizeof text, "unix:%s", s->path);
+    int fd = addr_parse(text, &a) == 0 ? addr_listen(&a, 16, 0660) : -1;
+    if (fd < 0) {
+        log_crit("control_sock_failed", "path=%s err=%s remedy=%s", log_q(s->path), log_q(strerror(errno)),
+                 log_q("choose a shorter or writable node.run_dir"));
+        free(s);
+        return NULL;
+    }
+    ev_io_init(&s->acceptor, on_accept, fd, EV_READ);
+    s->acceptor.data = s;
+    ev_io_start(m->loop, &s->acceptor);
+    return s;
+}
+
+void control_sock_close(struct control_sock *s)
+{
+    if (s == NULL)
+        return;
+    struct client *c;
+    list_foreach(c, &s->clients, struct client, link) client_free(c);
+    int fd = s->acceptor.fd;
+    ev_io_stop(s->master->loop, &s->acceptor);
+    fd_close(&fd);
+    (void)unlink(s->path);
+    free(s);
+}

@@ -1,0 +1,70 @@
+/* kinds - see kinds.h. The only file of master/ that includes a worker's header. */
+#include "master/kinds.h"
+
+#include <string.h>
+
+#include "workers/kinds.h"
+
+static unsigned count_program(const struct conf *c)
+{
+    return c->redis.mode == CONF_REDIS_MANAGED ? 1 : 0;
+}
+
+static unsigned count_ingest(const struct conf *c)
+{
+    return (unsigned)c->master.processes_ingest;
+}
+
+static unsigned count_console(const struct conf *c)
+{
+    return (unsigned)c->master.processes_console;
+}
+
+const struct kind kinds[KIND_COUNT] = {
+    [KIND_PROGRAM] = {.name = "program",
+                      .entry = program_main,
+                      .count = count_program,
+                      .max = 1,
+                      .start_stage = 0,
+                      .stop_stage = 3,
+                      .exclusive = true},
+    [KIND_DELIVERY] = {.name = "delivery",
+                       .entry = delivery_main,
+                       .count = conf_delivery_processes,
+                       .max = 64,
+                       .start_stage = 1,
+                       .stop_stage = 1,
+                       .receives = true,
+                       .hands_back = true},
+    [KIND_CONSOLE] = {.name = "console",
+                      .entry = console_main,
+                      .count = count_console,
+                      .max = 1,
+                      .start_stage = 1,
+                      .stop_stage = 2,
+                      .listen = KIND_LISTEN_CONSOLE,
+                      .hears_health = true,
+                      .hears_metrics = true},
+    [KIND_INGEST] = {.name = "ingest",
+                     .entry = ingest_main,
+                     .count = count_ingest,
+                     .max = 16,
+                     .start_stage = 2,
+                     .stop_stage = 0,
+                     .listen = KIND_LISTEN_INGEST,
+                     .sends = true,
+                     .hears_health = true},
+};
+
+const struct kind *kind_find(const char *name)
+{
+    for (int i = 0; i < KIND_COUNT; i++)
+        if (strcmp(kinds[i].name, name) == 0)
+            return &kinds[i];
+    return NULL;
+}
+
+enum kind_id kind_id(const struct kind *k)
+{
+    return (enum kind_id)(k - kinds);
+}

@@ -1,0 +1,175 @@
+/* listen - see listen.h. Start-up only: the one place where the master may wait (for an address in use). */
+#include "master/listen.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/base/addr.h"
+#include "common/base/clock.h"
+#include "common/base/fd.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/str.h"
+
+#define LISTEN_BACKLOG  1024
+#define LISTEN_MAX      64
+#define LISTEN_WAIT_MS  2000
+#define SD_LISTEN_FIRST 3
+#define CONSOLE_MODE    0660
+
+struct socket {
+    int fd;
+    enum kind_listen use;
+    char *unix_path; /* to be removed at the end, or NULL */
+};
+
+struct listen_set {
+    struct socket sockets[LISTEN_MAX];
+    size_t n;
+    int inherited[LISTEN_MAX]; /* of LISTEN_FDS, -1 once used */
+    size_t n_inherited;
+};
+
+static void take_inherited(struct listen_set *l)
+{
+    const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+    uint64_t n, p;
+    if (pid == NULL || fds == NULL || str_parse_u64(pid, &p) < 0 || (pid_t)p != getpid() ||
+        str_parse_u64(fds, &n) < 0)
+        return;
+    for (uint64_t i = 0; i < n && i < LISTEN_MAX; i++) {
+        int fd = SD_LISTEN_FIRST + (int)i;
+        if (fd_set_cloexec(fd, true) < 0 || fd_set_nonblock(fd) < 0)
+            continue;
+        l->inherited[l->n_inherited++] = fd;
+    }
+    unsetenv("LISTEN_PID");
+    unsetenv("LISTEN_FDS");
+    unsetenv("LISTEN_FDNAMES");
+}
+
+static int find_inherited(struct listen_set *l, const struct addr *want)
+{
+    char a[160], b[160];
+    addr_format((const struct sockaddr *)&want->sa, want->len, a, sizeof a);
+    for (size_t i = 0; i < l->n_inherited; i++) {
+        struct sockaddr_storage sa;
+        socklen_t len = sizeof sa;
+        if (l->inherited[i] < 0 || getsockname(l->inherited[i], (struct sockaddr *)&sa, &len) < 0)
+            continue;
+        addr_format((struct sockaddr *)&sa, len, b, sizeof b);
+        if (strcmp(a, b) == 0) {
+            int fd = l->inherited[i];
+            l->inherited[i] = -1;
+            return fd;
+        }
+    }
+    return -1;
+}
+
+static const char *remedy(int error)
+{
+    switch (error) {
+    case EADDRINUSE:
+        return "another program listens there: stop it or choose another address";
+    case EACCES:
+        return "not permitted: use a port above 1023, or give CAP_NET_BIND_SERVICE";
+    case EADDRNOTAVAIL:
+        return "no interface of this host has that address";
+    default:
+        return "correct the address";
+    }
+}
+
+static int bind_wait(const struct addr *a, unsigned mode)
+{
+    uint64_t until = clock_mono_ms() + LISTEN_WAIT_MS;
+    for (;;) {
+        int fd = addr_listen(a, LISTEN_BACKLOG, mode);
+        if (fd >= 0 || errno != EADDRINUSE || clock_mono_ms() >= until)
+            return fd;
+        (void)poll(NULL, 0, 50);
+        errno = EADDRINUSE;
+    }
+}
+
+static int open_one(struct listen_set *l, enum kind_listen use, const char *key, const char *text,
+                    const char *mode)
+{
+    struct addr a;
+    unsigned long bits = mode != NULL ? strtoul(mode, NULL, 8) : CONSOLE_MODE;
+    int fd = -1;
+    if (l->n == LISTEN_MAX)
+        errno = E2BIG;
+    else if (addr_parse(text, &a) == 0 && (fd = find_inherited(l, &a)) < 0)
+        fd = bind_wait(&a, (unsigned)bits);
+    if (fd < 0) {
+        log_crit("listen_failed", "key=%s address=%s err=%s remedy=%s", key, log_q(text),
+                 log_q(strerror(errno)), log_q(remedy(errno)));
+        return -1;
+    }
+    struct socket *s = &l->sockets[l->n++];
+    *s = (struct socket){.fd = fd, .use = use};
+    if (str_starts(text, "unix:"))
+        s->unix_path = xstrdup(text + strlen("unix:"));
+    return 0;
+}
+
+struct listen_set *listen_open(const struct conf *c)
+{
+    struct listen_set *l = xcalloc(1, sizeof *l);
+    int bad = 0;
+    take_inherited(l);
+    for (size_t i = 0; i < c->n_listeners; i++)
+        bad |= open_one(l, KIND_LISTEN_INGEST, "ingest.listeners", c->listeners[i].address,
+                        c->listeners[i].mode);
+    if (c->master.processes_console > 0)
+        bad |= open_one(l, KIND_LISTEN_CONSOLE, "console.address", c->console.address, NULL);
+    if (bad == 0)
+        return l;
+    listen_close(l);
+    return NULL;
+}
+
+void listen_close(struct listen_set *l)
+{
+    if (l == NULL)
+        return;
+    for (size_t i = 0; i < l->n; i++) {
+        fd_close(&l->sockets[i].fd);
+        if (l->sockets[i].unix_path != NULL)
+            (void)unlink(l->sockets[i].unix_path);
+        free(l->sockets[i].unix_path);
+    }
+    free(l);
+}
+
+size_t listen_fds_for(const struct listen_set *l, enum kind_listen use, int *fds, size_t max)
+{
+    size_t n = 0;
+    for (size_t i = 0; use != KIND_LISTEN_NONE && i < l->n; i++) {
+        if (l->sockets[i].use != use)
+            continue;
+        if (n < max)
+            fds[n] = l->sockets[i].fd;
+        n++;
+    }
+    return n;
+}
+
+char *listen_address(const struct listen_set *l, enum kind_listen use, size_t index, char *dst, size_t size)
+{
+    int fds[LISTEN_MAX];
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+    dst[0] = '\0';
+    if (index < listen_fds_for(l, use, fds, LISTEN_MAX) &&
+        getsockname(fds[index], (struct sockaddr *)&sa, &len) == 0)
+        addr_format((struct sockaddr *)&sa, len, dst, size);
+    return dst;
+}

@@ -1,0 +1,22 @@
+/* listen - the listening sockets, bound once and kept for the master's life, so that a restarted child refuses nobody.
+ * Sockets of systemd (LISTEN_FDS) are taken where their address is a configured one. */
+#ifndef DRAY_MASTER_LISTEN_H
+#define DRAY_MASTER_LISTEN_H
+
+#include <stddef.h>
+
+#include "common/conf/conf.h"
+#include "master/kinds.h"
+
+struct listen_set;
+
+/* Binds everything the configuration names. NULL: each fault is logged with the address and the remedy. An address that
+ * is still held by a predecessor's last children is waited for, a short while. */
+struct listen_set *listen_open(const struct conf *c);
+void listen_close(struct listen_set *l); /* removes unix socket files that it made */
+/* Descriptors of one use in the order of the configuration; returns how many (at most max are written). */
+size_t listen_fds_for(const struct listen_set *l, enum kind_listen use, int *fds, size_t max);
+/* "127.0.0.1:8080" as bound (port 0 resolved); "" when there is no such socket. Returns dst. */
+char *listen_address(const struct listen_set *l, enum kind_listen use, size_t index, char *dst, size_t size);
+
+#endif

@@ -1,0 +1,265 @@
+/* logsink - see logsink.h. */
+#include "master/logsink.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/base/buf.h"
+#include "common/base/clock.h"
+#include "common/base/fd.h"
+#include "common/base/mem.h"
+#include "common/base/str.h"
+
+#define LINE_MAX_BYTES (LOG_LINE_MAX * 2)
+#define FLUSH_END_MS   1000
+
+struct logsink {
+    struct ev_loop *loop;
+    ev_io writable;
+    bool watching; /* epoll refuses regular files: they are written at once */
+    int fd;
+    bool own_fd, is_file, is_syslog, json;
+    char *path;
+    struct buf ring; /* whole lines, oldest first */
+    uint64_t dropped, told;
+};
+
+/* ------------------------------------------------------------------ forms */
+
+/* Appends tail's key=value pairs as JSON members; quoted values are unescaped from log_q's form. */
+static void tail_to_json(struct buf *out, const char *p, const char *end)
+{
+    char value[LOG_LINE_MAX];
+    while (p < end) {
+        while (p < end && *p == ' ')
+            p++;
+        const char *key = p;
+        while (p < end && *p != '=' && *p != ' ')
+            p++;
+        size_t key_len = (size_t)(p - key), n = 0;
+        if (key_len == 0)
+            break;
+        if (p < end && *p == '=')
+            p++;
+        if (p < end && *p == '"') {
+            for (p++; p < end && *p != '"'; p++) {
+                char c = *p;
+                if (c == '\\' && p + 1 < end)
+                    c = *++p == 'n' ? '\n' : *p;
+                if (n < sizeof value)
+                    value[n++] = c;
+            }
+            p++;
+        } else {
+            for (; p < end && *p != ' '; p++)
+                if (n < sizeof value)
+                    value[n++] = *p;
+        }
+        (void)buf_appendc(out, ',');
+        (void)buf_put_json(out, key, key_len);
+        (void)buf_appendc(out, ':');
+        (void)buf_put_json(out, value, n);
+    }
+}
+
+static void format_line(const struct logsink *l, struct buf *out, enum log_level level,
+                        const struct logsink_origin *o, const char *tail, size_t len)
+{
+    char when[CLOCK_TEXT_SIZE];
+    clock_format_wall(clock_wall_ms(), when);
+    if (l->json) {
+        (void)buf_printf(out,
+                         "{\"ts\":\"%s\",\"level\":\"%s\",\"kind\":\"%s\",\"slot\":%u,\"gen\":%u,\"pid\":%d",
+                         when, log_level_name(level), o->kind, o->slot, o->generation, (int)o->pid);
+        tail_to_json(out, tail, tail + len);
+        (void)buf_puts(out, "}\n");
+    } else {
+        (void)buf_printf(out, "ts=%s level=%s kind=%s slot=%u gen=%u pid=%d ", when, log_level_name(level),
+                         o->kind, o->slot, o->generation, (int)o->pid);
+        (void)buf_append(out, tail, len);
+        (void)buf_appendc(out, '\n');
+    }
+}
+
+/* ------------------------------------------------------------------ writing */
+
+/* Would a write of up to PIPE_BUF bytes block? A shared stderr must not be made non-blocking: it is the terminal's. */
+static bool takes(const struct logsink *l)
+{
+    struct pollfd p = {.fd = l->fd, .events = POLLOUT};
+    return l->is_file || l->is_syslog || (poll(&p, 1, 0) == 1 && (p.revents & POLLOUT) != 0);
+}
+
+static ssize_t write_some(const struct logsink *l, const char *data, size_t len)
+{
+    if (!l->is_syslog)
+        return write(l->fd, data, len < LOG_LINE_MAX || l->is_file ? len : LOG_LINE_MAX);
+    const char *end = memchr(data, '\n', len);
+    size_t line = end != NULL ? (size_t)(end - data) : len;
+    char packet[LINE_MAX_BYTES];
+    int n = snprintf(packet, sizeof packet, "<30>dray: %.*s", (int)line, data); /* daemon.info */
+    if (send(l->fd, packet, (size_t)n < sizeof packet ? (size_t)n : sizeof packet - 1,
+             MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        return -1;
+    return (ssize_t)(end != NULL ? line + 1 : line);
+}
+
+static void tell_drops(struct logsink *l)
+{
+    struct logsink_origin self = {.kind = "master", .pid = getpid()};
+    if (l->dropped == l->told)
+        return;
+    char tail[64];
+    int n =
+        snprintf(tail, sizeof tail, "event=log_dropped n=%llu", (unsigned long long)(l->dropped - l->told));
+    l->told = l->dropped;
+    logsink_write(l, LOGL_WARN, &self, tail, (size_t)n);
+}
+
+static void pump(struct logsink *l)
+{
+    size_t done = 0;
+    while (done < l->ring.len && takes(l)) {
+        ssize_t n = write_some(l, l->ring.data + done, l->ring.len - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) { /* ENOSPC, EIO: the rest would fail alike */
+            const char *p = l->ring.data + done;
+            for (size_t i = done; i < l->ring.len; i++)
+                l->dropped += *p++ == '\n';
+            done = l->ring.len;
+        }
+        if (n < 0)
+            break;
+        done += (size_t)n;
+    }
+    buf_consume(&l->ring, done);
+    bool wait = l->ring.len > 0 && l->watching;
+    if (wait && !ev_is_active(&l->writable))
+        ev_io_start(l->loop, &l->writable);
+    else if (!wait && ev_is_active(&l->writable))
+        ev_io_stop(l->loop, &l->writable);
+}
+
+static void on_writable(struct ev_loop *loop, ev_io *w, int revents)
+{
+    (void)loop;
+    (void)revents;
+    struct logsink *l = w->data;
+    pump(l);
+    if (l->ring.len < LOGSINK_RING / 2)
+        tell_drops(l);
+}
+
+void logsink_write(struct logsink *l, enum log_level level, const struct logsink_origin *o, const char *tail,
+                   size_t len)
+{
+    struct buf line;
+    buf_init(&line, LINE_MAX_BYTES);
+    format_line(l, &line, level, o, tail, len);
+    bool idle = l->ring.len == 0;
+    if (line.len == 0 || line.data[line.len - 1] != '\n' || buf_append(&l->ring, line.data, line.len) < 0)
+        l->dropped++;
+    buf_fini(&line);
+    if (idle || l->is_file || l->is_syslog)
+        pump(l);
+}
+
+/* ------------------------------------------------------------------ opening */
+
+static int open_file(const char *path)
+{
+    return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+}
+
+static int open_syslog(void)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)&sa, sizeof sa) < 0)
+        fd_close(&fd);
+    return fd;
+}
+
+static void own_line(enum log_level level, const char *line, void *arg)
+{
+    struct logsink_origin self = {.kind = "master", .pid = getpid()};
+    logsink_write(arg, level, &self, line, strlen(line));
+}
+
+struct logsink *logsink_new(struct ev_loop *loop, const struct conf_log *c)
+{
+    struct logsink *l = xcalloc(1, sizeof *l);
+    struct stat st;
+    l->loop = loop;
+    l->json = c->format == CONF_LOG_JSON;
+    l->fd = STDERR_FILENO;
+    buf_init(&l->ring, LOGSINK_RING);
+    if (str_starts(c->output, "file:")) {
+        l->path = xstrdup(c->output + strlen("file:"));
+        l->fd = open_file(l->path);
+        l->own_fd = true;
+    } else if (strcmp(c->output, "syslog") == 0) {
+        l->fd = open_syslog();
+        l->own_fd = l->is_syslog = true;
+    }
+    if (l->fd < 0) {
+        log_crit("log_open_failed", "output=%s err=%s remedy=%s", log_q(c->output), log_q(strerror(errno)),
+                 log_q("correct log.output"));
+        free(l->path);
+        free(l);
+        return NULL;
+    }
+    l->is_file = fstat(l->fd, &st) == 0 && S_ISREG(st.st_mode);
+    l->watching = !l->is_file;
+    ev_io_init(&l->writable, on_writable, l->fd, EV_WRITE);
+    l->writable.data = l;
+    log_to_writer(own_line, l);
+    return l;
+}
+
+void logsink_free(struct logsink *l)
+{
+    if (l == NULL)
+        return;
+    log_to_stderr();
+    uint64_t until = clock_mono_ms() + FLUSH_END_MS;
+    pump(l);
+    while (l->ring.len > 0 && clock_mono_ms() < until) {
+        struct pollfd p = {.fd = l->fd, .events = POLLOUT};
+        (void)poll(&p, 1, 50);
+        pump(l);
+    }
+    ev_io_stop(l->loop, &l->writable);
+    buf_fini(&l->ring);
+    if (l->own_fd)
+        fd_close(&l->fd);
+    free(l->path);
+    free(l);
+}
+
+int logsink_reopen(struct logsink *l)
+{
+    if (l->path == NULL)
+        return 0;
+    int fd = open_file(l->path);
+    if (fd < 0)
+        return -1;
+    pump(l);
+    fd_close(&l->fd);
+    l->fd = fd;
+    return 0;
+}
+
+uint64_t logsink_dropped(const struct logsink *l)
+{
+    return l->dropped;
+}

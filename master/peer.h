@@ -1,0 +1,11 @@
+/* peer - introduces two children: makes the pipes of a batch link and hands each its ends. */
+#ifndef DRAY_MASTER_PEER_H
+#define DRAY_MASTER_PEER_H
+
+struct master;
+
+/* Every sender that is up with every receiver that is up, each pair of incarnations once. What fails for want of
+ * descriptors is tried again at the next call. */
+void peer_introduce_all(struct master *m);
+
+#endif

@@ -1,0 +1,295 @@
+/* reconcile - see reconcile.h.
+ *
+ * Nothing else starts or stops a process: signals, commands and the configuration only change what is wanted, and the
+ * next turn of the loop brings it about. An action that fails is simply still to be done at the next turn.
+ */
+#include "master/reconcile.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "master/health.h"
+#include "master/reap.h"
+#include "master/state.h"
+
+#define STAGES 4
+
+/* ------------------------------------------------------------------ looking */
+
+static struct slot *find_index(struct master *m, const struct kind *k, unsigned index)
+{
+    struct slot *s;
+    list_foreach(s, &m->slots, struct slot,
+                 link) if (s->kind == k && s->index == index && s->replaces == NULL && !s->retired) return s;
+    return NULL;
+}
+
+static struct slot *find_successor(const struct slot *old)
+{
+    struct slot *s;
+    list_foreach(s, &old->master->slots, struct slot, link) if (s->replaces == old) return s;
+    return NULL;
+}
+
+bool reconcile_rolling(const struct master *m)
+{
+    const struct slot *s;
+    list_foreach(s, &m->slots, struct slot, link) if (s->roll || s->replaces != NULL) return true;
+    return false;
+}
+
+/* ------------------------------------------------------------------ stages */
+
+/* Every slot of the stages up to `stage` has been up once (or can never be): the next stage may begin. */
+static bool stage_stands(struct master *m, unsigned stage)
+{
+    for (int i = 0; i < KIND_COUNT; i++) {
+        if (kinds[i].start_stage > stage)
+            continue;
+        for (unsigned n = 0; n < m->wanted[i]; n++) {
+            const struct slot *s = find_index(m, &kinds[i], n);
+            if (s == NULL || (!s->ever_ready && s->state != SLOT_FAIL))
+                return false;
+        }
+    }
+    return true;
+}
+
+static void advance_start(struct master *m)
+{
+    while (m->stage < STAGES && stage_stands(m, m->stage))
+        m->stage++;
+    if (m->stage < STAGES)
+        return;
+    m->phase = MASTER_RUNNING;
+    log_info("running", "boot_ms=%llu", (unsigned long long)(clock_mono_ms() - m->started_ms));
+    health_changed(m);
+}
+
+static bool kind_is_gone(struct master *m, unsigned stage)
+{
+    const struct slot *s;
+    list_foreach(s, &m->slots, struct slot,
+                 link) if (s->kind->stop_stage <= stage && s->state != SLOT_IDLE) return false;
+    return true;
+}
+
+static void advance_stop(struct master *m)
+{
+    while (m->stage < STAGES && kind_is_gone(m, m->stage))
+        m->stage++;
+    if (m->stage == STAGES)
+        ev_break(m->loop, EVBREAK_ALL);
+}
+
+/* ------------------------------------------------------------------ wanting */
+
+static bool should_run(const struct slot *s)
+{
+    const struct master *m = s->master;
+    enum kind_id k = kind_id(s->kind);
+    if (m->phase == MASTER_STOPPING)
+        return s->kind->stop_stage > m->stage && slot_present(s);
+    if (s->retired || s->index >= m->wanted[k])
+        return false;
+    if (s->roll && s->kind->exclusive)
+        return false;
+    return m->phase == MASTER_RUNNING || s->kind->start_stage <= m->stage;
+}
+
+static void make_missing(struct master *m)
+{
+    if (m->phase == MASTER_STOPPING)
+        return;
+    for (int i = 0; i < KIND_COUNT; i++)
+        for (unsigned n = 0; n < m->wanted[i]; n++)
+            if (find_index(m, &kinds[i], n) == NULL)
+                slot_new(m, &kinds[i], n);
+}
+
+/* One replacement at a time in the whole host. */
+static void advance_roll(struct master *m)
+{
+    struct slot *s;
+    if (m->phase != MASTER_RUNNING)
+        return;
+    list_foreach(s, &m->slots, struct slot, link) if (s->replaces != NULL || (s->roll && s->kind->exclusive &&
+                                                                              s->state == SLOT_DRAIN)) return;
+    list_foreach(s, &m->slots, struct slot, link)
+    {
+        if (!s->roll)
+            continue;
+        if (s->kind->exclusive) {
+            if (s->state != SLOT_IDLE && s->state != SLOT_WAIT && s->state != SLOT_FAIL)
+                return; /* should_run() has drained it, or is about to */
+            restart_forget(&s->restart);
+            s->roll = false;
+            return;
+        }
+        if (s->state != SLOT_UP) { /* nothing to hand over: what starts next has the new configuration */
+            s->roll = false;
+            restart_forget(&s->restart);
+            if (s->state == SLOT_FAIL || s->state == SLOT_WAIT)
+                slot_event(s, SLOT_EV_UNWANT);
+            else if (s->state == SLOT_BOOT)
+                slot_event(s, SLOT_EV_UNWANT);
+            continue;
+        }
+        struct slot *next = slot_new(m, s->kind, s->index);
+        next->replaces = s;
+        return;
+    }
+}
+
+/* A successor that does not come up leaves the old one where it is. */
+static void abort_roll(struct slot *next, const char *why)
+{
+    struct master *m = next->master;
+    struct slot *s;
+    log_error("replace_failed", "child_kind=%s child_slot=%u why=%s remedy=%s", next->kind->name, next->index,
+              log_q(why), log_q("the old process goes on; see the lines above"));
+    list_foreach(s, &m->slots, struct slot, link) s->roll = false;
+    slot_event(next, SLOT_EV_UNWANT);
+}
+
+static void turn_successor(struct slot *s)
+{
+    struct slot *old = s->replaces;
+    if (s->master->phase == MASTER_STOPPING || s->index >= s->master->wanted[kind_id(s->kind)]) {
+        slot_event(s, SLOT_EV_UNWANT);
+        if (s->state == SLOT_IDLE)
+            slot_free(s);
+    } else if (s->state == SLOT_IDLE && old->roll) {
+        slot_event(s, SLOT_EV_WANT);
+    } else if (s->state == SLOT_IDLE) {
+        slot_free(s);
+    } else if (s->state == SLOT_UP) {
+        s->replaces = NULL;
+        s->restarts = old->restarts;
+        old->roll = false;
+        old->retired = true; /* has no place any more: drained below, freed when gone */
+        health_changed(s->master);
+    } else if (s->state == SLOT_WAIT || s->state == SLOT_FAIL) {
+        abort_roll(s, s->state == SLOT_WAIT ? "it died" : "it cannot work");
+    }
+}
+
+void reconcile(struct master *m)
+{
+    struct slot *s;
+    if (m->phase == MASTER_STARTING)
+        advance_start(m);
+    make_missing(m);
+    advance_roll(m);
+    list_foreach(s, &m->slots, struct slot, link) if (s->replaces != NULL) turn_successor(s);
+    list_foreach(s, &m->slots, struct slot, link)
+    {
+        if (s->replaces != NULL)
+            continue;
+        bool run = should_run(s);
+        if (run && s->state == SLOT_IDLE)
+            slot_event(s, SLOT_EV_WANT);
+        else if (!run && s->state != SLOT_IDLE)
+            slot_event(s, SLOT_EV_UNWANT);
+        bool surplus = s->retired || s->index >= m->wanted[kind_id(s->kind)];
+        if (s->state == SLOT_IDLE && surplus && find_successor(s) == NULL)
+            slot_free(s);
+    }
+    if (m->phase == MASTER_STOPPING)
+        advance_stop(m);
+}
+
+/* ------------------------------------------------------------------ told by slots */
+
+void reconcile_slot_up(struct slot *s)
+{
+    reap_assign(s->master);
+    health_changed(s->master);
+}
+
+void reconcile_slot_gone(struct slot *s)
+{
+    char who[80];
+    snprintf(who, sizeof who, "%s.%u.%u", s->kind->name, s->index, s->generation);
+    metrics_forget(s->master->sum, who);
+    health_changed(s->master);
+    /* Who was to be replaced and died is replaced already: the successor takes the place. */
+    struct slot *next = find_successor(s);
+    if (next != NULL && s->state != SLOT_IDLE) {
+        next->replaces = NULL;
+        next->restarts = s->restarts + 1;
+        s->roll = false;
+        s->retired = true;
+    }
+}
+
+void reconcile_slot_failed(struct slot *s)
+{
+    struct master *m = s->master;
+    int status = s->death.status;
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_CODE_FAILURE;
+    log_crit("slot_failed", "child_kind=%s child_slot=%u code=%d name=%s msg=%s remedy=%s", s->kind->name,
+             s->index, code, exitcode_name(code), log_q(exitcode_sentence(code)),
+             log_q("mend what the child's last lines name, then dray reload or restart"));
+    health_changed(m);
+    if (m->phase == MASTER_STARTING && !s->ever_ready)
+        reconcile_stop(m, false, (enum exitcode)code);
+}
+
+/* ------------------------------------------------------------------ told by people */
+
+int reconcile_scale(struct master *m, const struct kind *k, unsigned n)
+{
+    bool needed = k->sends || k->receives;
+    if (n > k->max || (needed && n == 0) || k->exclusive) {
+        errno = ERANGE;
+        return -1;
+    }
+    m->wanted[kind_id(k)] = n;
+    log_info("scale", "child_kind=%s n=%u", k->name, n);
+    return 0;
+}
+
+void reconcile_roll(struct master *m, const struct kind *k)
+{
+    struct slot *s;
+    list_foreach(s, &m->slots, struct slot,
+                 link) if (s->replaces == NULL && (k == NULL ? !s->kind->exclusive : s->kind == k))
+    {
+        s->roll = true;
+        restart_forget(&s->restart);
+    }
+    for (int i = 0; i < KIND_COUNT; i++)
+        if (k == NULL || k == &kinds[i])
+            m->degraded[i] = false;
+}
+
+void reconcile_stop(struct master *m, bool now, enum exitcode code)
+{
+    struct slot *s;
+    if (m->phase != MASTER_STOPPING) {
+        m->phase = MASTER_STOPPING;
+        m->stage = 0;
+        m->exit_code = code;
+        m->stop_deadline_ms = clock_mono_ms() + m->conf->master.drain_ms;
+        log_info("stopping", "now=%s deadline_ms=%llu", now ? "yes" : "no",
+                 (unsigned long long)m->conf->master.drain_ms);
+        health_changed(m);
+    }
+    if (!now)
+        return;
+    m->stop_deadline_ms = clock_mono_ms();
+    m->stage = STAGES - 1; /* all at once */
+    list_foreach(s, &m->slots, struct slot, link)
+    {
+        struct msg stop = {.type = MSG_STOP, .generation = s->generation};
+        if (s->chan != NULL)
+            (void)chan_send(s->chan, &stop, NULL, 0);
+        if (s->state == SLOT_DRAIN && s->pid > 0)
+            (void)kill(s->pid, SIGTERM);
+    }
+}

@@ -1,0 +1,28 @@
+/* reconcile - wanted against present, every turn of the loop: starting, stopping, scaling and replacing are all this. */
+#ifndef DRAY_MASTER_RECONCILE_H
+#define DRAY_MASTER_RECONCILE_H
+
+#include <stdbool.h>
+
+#include "master/kinds.h"
+#include "master/slot.h"
+
+struct master;
+
+void reconcile(struct master *m);
+
+/* What slots tell. */
+void reconcile_slot_up(struct slot *s);
+void reconcile_slot_gone(struct slot *s);
+void reconcile_slot_failed(struct slot *s);
+
+/* Processes of a kind from now on; -1 with ERANGE outside of 0 (1 for ingest and delivery) to the kind's max. */
+int reconcile_scale(struct master *m, const struct kind *k, unsigned n);
+/* Replaces every process of kind k (NULL: of all kinds but exclusive ones) one by one, the new one READY before the
+ * old one drains. A slot that is FAIL or waits is tried again at once. */
+void reconcile_roll(struct master *m, const struct kind *k);
+bool reconcile_rolling(const struct master *m);
+/* Begins the end. now: no drain. */
+void reconcile_stop(struct master *m, bool now, enum exitcode code);
+
+#endif

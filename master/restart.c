@@ -1,0 +1,64 @@
+/* restart - see restart.h. */
+#include "master/restart.h"
+
+static uint64_t early_delay(struct restart *r, const struct restart_policy *p, double random)
+{
+    uint64_t delay = p->min_ms;
+    for (unsigned i = 0; i < r->early && delay < p->max_ms; i++)
+        delay *= 2;
+    if (delay > p->max_ms)
+        delay = p->max_ms;
+    r->early++;
+    double varied = (double)delay * (1 + p->jitter * (2 * random - 1));
+    return (uint64_t)varied;
+}
+
+uint64_t restart_delay(struct restart *r, const struct restart_policy *p, uint64_t now_ms, uint64_t ready_ms,
+                       double random)
+{
+    if (ready_ms <= RESTART_PROVEN_MS)
+        return early_delay(r, p, random);
+    r->early = 0;
+    if (ready_ms >= p->healthy_after_ms)
+        r->proven_n = 0;
+    uint64_t oldest = r->proven_at[r->proven_n % RESTART_BURST];
+    bool burst = r->proven_n >= RESTART_BURST && now_ms - oldest < RESTART_BURST_MS;
+    r->proven_at[r->proven_n % RESTART_BURST] = now_ms;
+    r->proven_n++;
+    if (r->proven_n >= 2 * RESTART_BURST) /* keep "the ring is full", never overflow */
+        r->proven_n -= RESTART_BURST;
+    return burst ? RESTART_BURST_GAP_MS : 0;
+}
+
+bool restart_gives_up(const struct restart *r, const struct restart_policy *p)
+{
+    return p->give_up > 0 && r->early >= p->give_up;
+}
+
+void restart_forget(struct restart *r)
+{
+    *r = (struct restart){0};
+}
+
+#define WINDOW_SIZE (RESTART_WINDOW_MAX + 1)
+
+void restart_window_add(struct restart_window *w, uint64_t now_ms)
+{
+    w->at[w->next] = now_ms;
+    w->next = (w->next + 1) % WINDOW_SIZE;
+    if (w->n < WINDOW_SIZE)
+        w->n++;
+}
+
+bool restart_window_over(const struct restart_window *w, uint64_t now_ms, uint64_t count, uint64_t period_ms)
+{
+    if (count == 0 || period_ms == 0)
+        return false;
+    if (count > RESTART_WINDOW_MAX)
+        count = RESTART_WINDOW_MAX;
+    if (w->n <= count)
+        return false;
+    /* Over, when the (count + 1)th latest death is still inside the period. */
+    uint64_t at = w->at[(w->next + WINDOW_SIZE - 1 - (unsigned)count) % WINDOW_SIZE];
+    return now_ms - at < period_ms;
+}

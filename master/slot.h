@@ -1,0 +1,91 @@
+/* slot - one place for one child process, as a table of states and events.
+ *
+ * What happens is in slot.c's table; what is done is in slot_act.c. A rolling replacement is a second slot of the same
+ * kind and index: the old one is drained when the new one is up.
+ */
+#ifndef DRAY_MASTER_SLOT_H
+#define DRAY_MASTER_SLOT_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/base/buf.h"
+#include "common/base/list.h"
+#include "ipc/chan.h"
+#include "master/kinds.h"
+#include "master/restart.h"
+
+struct master;
+struct logmux;
+
+enum slot_state { SLOT_IDLE, SLOT_BOOT, SLOT_UP, SLOT_DRAIN, SLOT_KILL, SLOT_WAIT, SLOT_FAIL, SLOT_STATES };
+
+enum slot_event {
+    SLOT_EV_WANT,
+    SLOT_EV_UNWANT,
+    SLOT_EV_READY,
+    SLOT_EV_BEAT,
+    SLOT_EV_EXTEND,
+    SLOT_EV_TIMER,
+    SLOT_EV_EOF,   /* the control channel is of no more use */
+    SLOT_EV_OK,    /* gone: exit 0 or 81 */
+    SLOT_EV_RETRY, /* gone: any signal, any other code */
+    SLOT_EV_PERMANENT,
+    SLOT_EV_RETIRED,
+    SLOT_EVENTS
+};
+
+/* How the last incarnation ended, for the obituary, metrics and status. */
+struct slot_death {
+    uint64_t at_ms; /* monotonic; 0: none yet */
+    int status;     /* as from wait(2) */
+    const char *reason;
+};
+
+struct slot {
+    struct list link; /* master.slots */
+    struct master *master;
+    const struct kind *kind;
+    unsigned index;
+    enum slot_state state;
+    ev_timer timer;
+
+    /* The incarnation. */
+    uint32_t generation;
+    pid_t pid; /* 0: none */
+    struct chan *chan;
+    struct logmux *log;
+    uint64_t spawned_ms, ready_ms; /* monotonic; ready 0: not READY yet */
+    uint32_t extend_ms;            /* from the EXTEND at hand */
+    bool signalled;                /* we sent ABRT or KILL */
+    const char *kill_reason;       /* why, or NULL */
+    struct msg_beat beat;          /* the latest */
+    struct buf stats;              /* parts of a STATS that is coming */
+    uint32_t stats_parts;          /* parts received */
+    uint32_t linked[128];          /* of a sender: generations of the receivers it was introduced to */
+    unsigned n_linked;
+
+    /* Over incarnations. */
+    struct restart restart;
+    struct slot_death death;
+    uint64_t restarts;
+    uint64_t drain_ms; /* deadline given with the drain at hand */
+    bool roll;         /* is to be replaced */
+    bool ever_ready;
+    bool retired;          /* replaced: ends, and is freed */
+    struct slot *replaces; /* a successor under way: the slot that goes when this is up */
+};
+
+struct slot *slot_new(struct master *m, const struct kind *kind, unsigned index);
+/* Only an IDLE slot may be freed. */
+void slot_free(struct slot *s);
+void slot_event(struct slot *s, enum slot_event e);
+const char *slot_state_name(enum slot_state st);
+/* A process stands in this slot. */
+bool slot_present(const struct slot *s);
+/* The monitor was stopped itself: all deadlines begin anew. */
+void slot_rearm(struct slot *s);
+
+#endif

@@ -1,0 +1,112 @@
+/* spawn - see spawn.h.
+ *
+ * Every descriptor of the master is close-on-exec from birth; the child places the few that it keeps at their fixed
+ * numbers, which clears the flag, and executes the program. Between fork and exec only async-signal-safe calls.
+ */
+#include "master/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/base/exitcode.h"
+#include "common/base/fd.h"
+#include "ipc/fdmap.h"
+#include "master/control.h"
+#include "master/listen.h"
+#include "master/logmux.h"
+#include "master/state.h"
+
+#define SPAWN_LISTEN_MAX 64
+#define SPAWN_PARK       100 /* above every fixed number: where descriptors wait for their place */
+
+struct plan {
+    int null, log, control;
+    const int *listen;
+    size_t n_listen;
+};
+
+/* Only async-signal-safe calls. Moves everything above the fixed numbers first, so that no dup2 hits a source. */
+static int place(const struct plan *p)
+{
+    int parked[3 + SPAWN_LISTEN_MAX];
+    size_t n = 0;
+    const int first[] = {p->null, p->log, p->control};
+    for (size_t i = 0; i < 3; i++)
+        if ((parked[n++] = fcntl(first[i], F_DUPFD_CLOEXEC, SPAWN_PARK)) < 0)
+            return -1;
+    for (size_t i = 0; i < p->n_listen; i++)
+        if ((parked[n++] = fcntl(p->listen[i], F_DUPFD_CLOEXEC, SPAWN_PARK)) < 0)
+            return -1;
+    if (dup2(parked[0], FDMAP_NULL) < 0 || dup2(parked[1], FDMAP_LOG_OUT) < 0 ||
+        dup2(parked[1], FDMAP_LOG) < 0 || dup2(parked[2], FDMAP_CONTROL) < 0)
+        return -1;
+    for (size_t i = 0; i < p->n_listen; i++)
+        if (dup2(parked[3 + i], FDMAP_LISTEN + (int)i) < 0)
+            return -1;
+    return 0;
+}
+
+static void run_child(const struct plan *p, char *const argv[])
+{
+    (void)setpgid(0, 0); /* a terminal's Ctrl-C is the master's to interpret */
+    for (int i = 1; i < NSIG; i++)
+        (void)signal(i, SIG_DFL);
+    (void)signal(SIGPIPE, SIG_IGN);
+    sigset_t none;
+    sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    if (place(p) < 0)
+        _exit(EXIT_CODE_OSERR);
+    execv("/proc/self/exe", argv);
+    _exit(EXIT_CODE_EXEC);
+}
+
+int spawn_child(struct slot *s)
+{
+    struct master *m = s->master;
+    int listen_fds[SPAWN_LISTEN_MAX];
+    struct plan p = {.null = -1, .log = -1, .control = -1, .listen = listen_fds};
+    p.n_listen = listen_fds_for(m->listen, s->kind->listen, listen_fds, SPAWN_LISTEN_MAX);
+    int control[2] = {-1, -1}, log[2] = {-1, -1};
+    char slot_text[16];
+    snprintf(slot_text, sizeof slot_text, "%u", s->index);
+    char *argv[] = {m->options->argv[0], "-x", (char *)(uintptr_t)s->kind->name, "-n", slot_text, NULL};
+
+    if ((p.null = open("/dev/null", O_RDWR | O_CLOEXEC)) < 0)
+        goto fail;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, control) < 0)
+        goto fail;
+    if (pipe2(log, O_CLOEXEC | O_NONBLOCK) < 0)
+        goto fail;
+    p.control = control[1];
+    p.log = log[1];
+    pid_t pid = fork();
+    if (pid < 0)
+        goto fail;
+    if (pid == 0)
+        run_child(&p, argv);
+    s->pid = pid;
+    s->generation = ++m->last_generation;
+    s->n_linked = 0;
+    memset(&s->beat, 0, sizeof s->beat);
+    buf_reset(&s->stats);
+    s->stats_parts = 0;
+    s->chan = control_open(s, control[0]);
+    s->log = logmux_new(m, log[0], s->kind->name, s->index, s->generation, pid);
+    fd_close(&p.null);
+    fd_close(&control[1]);
+    fd_close(&log[1]);
+    return 0;
+fail:
+    fd_close(&p.null);
+    fd_close(&control[0]);
+    fd_close(&control[1]);
+    fd_close(&log[0]);
+    fd_close(&log[1]);
+    return -1;
+}

@@ -1,0 +1,156 @@
+/* status - see status.h. Cold path: a JSON library does the writing. */
+#include "master/status.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "master/health.h"
+#include "master/listen.h"
+#include "master/reconcile.h"
+#include "master/slot.h"
+#include "master/state.h"
+
+static json_t *integer(uint64_t n)
+{
+    return json_integer((json_int_t)n);
+}
+
+static json_t *process_json(const struct slot *s, uint64_t now)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "kind", json_string(s->kind->name));
+    json_object_set_new(o, "slot", integer(s->index));
+    json_object_set_new(o, "generation", integer(s->pid != 0 ? s->generation : 0));
+    json_object_set_new(o, "pid", integer((uint64_t)s->pid));
+    json_object_set_new(o, "state", json_string(slot_state_name(s->state)));
+    json_object_set_new(o, "uptime_ms", integer(s->pid != 0 ? now - s->spawned_ms : 0));
+    json_object_set_new(o, "boot_ms",
+                        integer(s->pid != 0 && s->ready_ms != 0 ? s->ready_ms - s->spawned_ms : 0));
+    json_object_set_new(o, "restarts", integer(s->restarts));
+    json_object_set_new(o, "rss_bytes", integer(s->pid != 0 ? (uint64_t)health_resident_bytes(s->pid) : 0));
+    json_object_set_new(o, "loop_lag_ms", integer(s->beat.loop_lag_ms));
+    json_object_set_new(o, "in_hand", integer(s->beat.in_hand));
+    if (s->death.at_ms != 0) {
+        json_object_set_new(o, "last_death",
+                            json_string(s->death.reason[0] != '\0' ? s->death.reason : "asked"));
+        json_object_set_new(o, "last_death_ms_ago", integer(now - s->death.at_ms));
+    }
+    return o;
+}
+
+static json_t *master_json(const struct master *m, uint64_t now)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "kind", json_string("master"));
+    json_object_set_new(o, "slot", integer(0));
+    json_object_set_new(o, "generation", integer(m->run));
+    json_object_set_new(o, "pid", integer((uint64_t)getpid()));
+    json_object_set_new(o, "state",
+                        json_string(m->phase == MASTER_STARTING   ? "boot"
+                                    : m->phase == MASTER_STOPPING ? "drain"
+                                                                  : "up"));
+    json_object_set_new(o, "uptime_ms", integer(now - m->started_ms));
+    json_object_set_new(o, "restarts", integer(0));
+    json_object_set_new(o, "rss_bytes", integer((uint64_t)health_resident_bytes(getpid())));
+    json_object_set_new(o, "loop_lag_ms", integer(m->loop_lag_ms));
+    json_object_set_new(o, "loop_lag_worst_ms", integer(m->loop_lag_worst_ms));
+    return o;
+}
+
+static json_t *count(const struct master *m, enum metric_id id, const char *a, const char *b)
+{
+    return integer((uint64_t)metrics_value(m->sum, id, a, b, NULL));
+}
+
+static json_t *ingest_json(const struct master *m)
+{
+    json_t *o = json_object();
+    char address[160];
+    json_object_set_new(
+        o, "address", json_string(listen_address(m->listen, KIND_LISTEN_INGEST, 0, address, sizeof address)));
+    json_object_set_new(o, "accepted_events", count(m, METRIC_INGEST_EVENTS, "", "accepted"));
+    json_object_set_new(o, "quarantined_events", count(m, METRIC_INGEST_EVENTS, "", "quarantined"));
+    json_object_set_new(o, "refused_events", count(m, METRIC_INGEST_EVENTS, "", "refused"));
+    json_object_set_new(o, "requests", count(m, METRIC_INGEST_REQUESTS, "", ""));
+    json_object_set_new(o, "in_flight",
+                        integer((uint64_t)metrics_value(m->sum, METRIC_INGEST_IN_FLIGHT, NULL)));
+    json_object_set_new(o, "connections",
+                        integer((uint64_t)metrics_value(m->sum, METRIC_INGEST_CONNECTIONS, NULL)));
+    json_object_set_new(o, "queued_events",
+                        integer((uint64_t)metrics_value(m->sum, METRIC_INGEST_QUEUED_EVENTS, NULL)));
+    return o;
+}
+
+/* Gauges of dray_queue_jobs{queue,state} gathered into one object a queue. */
+static void visit_queue(const char *const labels[METRICS_LABELS_MAX], double value, void *arg)
+{
+    json_t *list = arg, *o = NULL;
+    size_t i;
+    json_array_foreach(list, i,
+                       o) if (strcmp(json_string_value(json_object_get(o, "name")), labels[0]) == 0) break;
+    if (i == json_array_size(list)) {
+        o = json_object();
+        json_object_set_new(o, "name", json_string(labels[0]));
+        json_array_append_new(list, o);
+    }
+    json_object_set_new(o, labels[1], json_integer((json_int_t)value));
+}
+
+static json_t *queues_json(const struct master *m)
+{
+    static const char *const states[] = {"wait", "active", "delayed", "paused", "completed", "failed"};
+    json_t *list = json_array(), *o;
+    size_t i;
+    for (i = 0; i < m->conf->n_destinations; i++)
+        for (size_t k = 0; k < sizeof states / sizeof *states; k++)
+            visit_queue((const char *const[]){m->conf->destinations[i].id, states[k], ""}, 0, list);
+    metrics_visit(m->sum, METRIC_QUEUE_JOBS, visit_queue, list);
+    json_array_foreach(list, i, o)
+    {
+        const char *name = json_string_value(json_object_get(o, "name"));
+        json_object_set_new(o, "delivered_events", count(m, METRIC_DELIVERY_EVENTS, name, NULL));
+    }
+    return list;
+}
+
+json_t *status_json(const struct master *m)
+{
+    uint64_t now = clock_mono_ms();
+    struct health h = health_verdict(m);
+    json_t *o = json_object(), *processes = json_array();
+    const struct slot *s;
+    char address[160];
+    json_object_set_new(o, "version", json_string(DRAY_VERSION));
+    json_object_set_new(o, "name", json_string(m->conf->node.name));
+    json_object_set_new(o, "node", json_string(m->node));
+    json_object_set_new(o, "run", integer(m->run));
+    json_object_set_new(o, "state", json_string(h.state));
+    json_object_set_new(o, "ready", json_boolean(h.ready));
+    json_object_set_new(o, "uptime_ms", integer(now - m->started_ms));
+    json_object_set_new(o, "epoch", integer(m->epoch));
+    json_object_set_new(o, "rolling", json_boolean(reconcile_rolling(m)));
+    json_array_append_new(processes, master_json(m, now));
+    list_foreach(s, &m->slots, struct slot, link) json_array_append_new(processes, process_json(s, now));
+    json_object_set_new(o, "processes", processes);
+    json_object_set_new(o, "ingest", ingest_json(m));
+    json_object_set_new(o, "queues", queues_json(m));
+    json_object_set_new(
+        o, "console",
+        json_string(listen_address(m->listen, KIND_LISTEN_CONSOLE, 0, address, sizeof address)));
+    return o;
+}
+
+void status_dump(const struct master *m)
+{
+    uint64_t now = clock_mono_ms();
+    const struct slot *s;
+    log_info("dump_master", "state=%s uptime_ms=%llu run=%llu epoch=%u lag_ms=%u", health_verdict(m).state,
+             (unsigned long long)(now - m->started_ms), (unsigned long long)m->run, m->epoch, m->loop_lag_ms);
+    list_foreach(s, &m->slots, struct slot, link) log_info(
+        "dump_process",
+        "child_kind=%s child_slot=%u child_gen=%u child_pid=%d state=%s restarts=%llu in_hand=%u lag_ms=%u",
+        s->kind->name, s->index, s->generation, (int)s->pid, slot_state_name(s->state),
+        (unsigned long long)s->restarts, s->beat.in_hand, s->beat.loop_lag_ms);
+}
