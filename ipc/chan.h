@@ -22,13 +22,18 @@ struct chan_events {
     /* The channel is of no more use: EOF (error 0), a broken frame or message (EPROTO), a read or write error.
      * Called once; nothing is called afterwards. May free the channel. */
     void (*gone)(struct chan *c, int error, const char *why, void *arg);
+    /* What had waited is written (NULL: not wanted). May send. */
+    void (*drained)(struct chan *c, void *arg);
 };
 
 /* Takes over fd (non-blocking stream socket). in: direction of what is received. */
-struct chan *chan_new(struct ev_loop *loop, int fd, enum msg_dir in, const struct chan_events *events, void *arg);
+struct chan *chan_new(struct ev_loop *loop, int fd, enum msg_dir in, const struct chan_events *events,
+                      void *arg);
 void chan_free(struct chan *c); /* closes fd and descriptors still queued; NULL is fine */
-/* 0, or -1 with ENOBUFS (queue full), EMSGSIZE, EPIPE (already gone). fds are dup'ed: the caller keeps its own. */
+/* 0, or -1 with ENOBUFS (queue full), EMSGSIZE, EPIPE (already gone), EINVAL (n_fds is not msg_n_fds of the type).
+ * fds are dup'ed: the caller keeps its own. Calls no event. */
 int chan_send(struct chan *c, const struct msg *m, const int *fds, size_t n_fds);
+size_t chan_pending(const struct chan *c); /* bytes that wait to be written */
 /* Reads and dispatches what has arrived right now, without waiting (used when the peer's death is known but its last
  * words may still stand in the socket). */
 void chan_drain_input(struct chan *c);

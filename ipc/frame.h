@@ -22,20 +22,22 @@ struct frame_reader {
     unsigned char head[FRAME_HEAD]; /* the part of the head that has come */
     size_t head_len;
     unsigned char *body; /* allocated once the head is whole and within the cap */
-    size_t body_len, body_got;
+    size_t body_len, body_got, body_cap;
+    int given; /* the frame was handed out; the next call begins a new one */
 };
 
 void frame_reader_init(struct frame_reader *r, size_t max);
 void frame_reader_fini(struct frame_reader *r);
 
 enum frame_result {
-    FRAME_MORE,   /* all input is used up, the frame is not whole yet */
-    FRAME_WHOLE,  /* *body, *len hold a frame until the next call of frame_next or _fini */
-    FRAME_BAD,    /* wrong first byte, length 0 or over the cap: the stream is lost for good (errno EPROTO, EMSGSIZE) */
+    FRAME_MORE,  /* all input is used up, the frame is not whole yet */
+    FRAME_WHOLE, /* *body, *len hold a frame until the next call of frame_next or _fini */
+    FRAME_BAD, /* wrong first byte, length 0 or over the cap: the stream is lost for good (errno EPROTO, EMSGSIZE) */
     FRAME_NO_MEM, /* the body could not be allocated (errno ENOMEM) */
 };
 
-/* Takes bytes from *data (advancing *data and *left) until one frame is whole or the input is used up. */
+/* Takes bytes from *data (advancing *data and *left) until one frame is whole or the input is used up. A frame that
+ * stands whole in the input is not copied: *body then points into the input. FRAME_BAD stays. */
 enum frame_result frame_next(struct frame_reader *r, const unsigned char **data, size_t *left,
                              const unsigned char **body, size_t *len);
 /* Bytes of an unfinished frame are held (a torn tail at EOF). */

@@ -7,6 +7,9 @@
 #define DRAY_IPC_LINK_RECV_H
 
 #include <ev.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "ipc/msg.h"
 
@@ -21,15 +24,22 @@ struct link_recv_events {
     void (*gone)(struct link_recv *l, int error, const char *why, void *arg);
 };
 
-/* Takes over both descriptors. generation is this process' own, checked in batches and put in answers. */
+/* Every callback may free the link. Takes over both descriptors. generation is this process' own, checked in batches and put in answers. */
 struct link_recv *link_recv_new(struct ev_loop *loop, int batch_fd, int ack_fd, uint32_t generation,
                                 const struct link_recv_events *events, void *arg);
 void link_recv_free(struct link_recv *l);
 
+/* The owner answers every batch exactly once. Answers of one loop turn go out together. More batches in hand than
+ * were ever granted are a broken stream. Of several grants in one turn the last one counts. */
 void link_recv_credit(struct link_recv *l, uint32_t batches, uint64_t bytes);
 void link_recv_stored(struct link_recv *l, const char *id, bool duplicate);
-void link_recv_refused(struct link_recv *l, const char *id, bool temporary, uint32_t retry_after_ms, const char *why);
-/* All answers are in the pipe. */
+void link_recv_refused(struct link_recv *l, const char *id, bool temporary, uint32_t retry_after_ms,
+                       const char *why);
+/* The worker wants to go: no credit, and the sender is asked for its END; once that has come and everything is
+ * answered and flushed, freeing the link is an orderly end that costs no batch a try. */
+void link_recv_leave(struct link_recv *l);
+size_t link_recv_in_hand(const struct link_recv *l); /* batches not answered yet */
+/* All answers are in the pipe (or nobody is left to read them). */
 bool link_recv_flushed(const struct link_recv *l);
 
 #endif

@@ -19,10 +19,10 @@
 struct link_batch {
     struct list link; /* in the link's list while it is in flight */
     char id[ID_SIZE];
-    uint32_t tries;                                /* times it was in hand at a death */
-    const char *source, *queue, *order_key;        /* the owner's, as long as the batch lives */
+    uint32_t tries;                         /* times it was in hand at a death */
+    const char *source, *queue, *order_key; /* the owner's, as long as the batch lives */
     uint32_t n_events;
-    struct buf body;     /* msg_pack_event pieces; not changed while in flight */
+    struct buf body;      /* msg_pack_event pieces; not changed while in flight */
     struct link_send *on; /* the link it is in flight on, or NULL */
 };
 
@@ -32,26 +32,30 @@ struct link_send_events {
     void (*stored)(struct link_send *l, struct link_batch *b, bool duplicate, void *arg);
     void (*refused)(struct link_send *l, struct link_batch *b, bool temporary, uint32_t retry_after_ms,
                     const char *why, void *arg);
-    /* More room than before (credit came, a batch was answered). */
+    /* More room than before (credit came, a batch was answered); at most once per read of acks. Puts made here are
+     * written at the end of the loop turn, so there is no recursion. */
     void (*ready)(struct link_send *l, void *arg);
     /* The worker is gone and its acks are read to the end: returned is the list of what it had not answered, in the
-     * order it was sent; the handler empties it. clean: an orderly end or nothing was left. The link is freed after
-     * the call by its owner. */
+     * order it was sent; the handler empties it. clean: nothing was left and no frame was torn or broken. The link is
+     * freed by its owner, in the call or after it. */
     void (*gone)(struct link_send *l, struct list *returned, bool clean, void *arg);
 };
 
 /* Takes over both descriptors. generation: of the worker's incarnation, put in every message and checked in acks. */
-struct link_send *link_send_new(struct ev_loop *loop, int batch_fd, int ack_fd, uint32_t slot, uint32_t generation,
-                                const struct link_send_events *events, void *arg);
+struct link_send *link_send_new(struct ev_loop *loop, int batch_fd, int ack_fd, uint32_t slot,
+                                uint32_t generation, const struct link_send_events *events, void *arg);
 void link_send_free(struct link_send *l); /* must have nothing in flight */
 
 /* May this batch be sent now: alive, credit for one more batch, and bytes (a batch bigger than the whole byte credit
  * may go when nothing else is in flight). */
 bool link_send_may(const struct link_send *l, size_t bytes);
-/* Queues the batch for writing and lists it. The caller has asked link_send_may. */
+/* Lists the batch; it is written at the end of this loop turn, together with others. Nothing in it may change
+ * while it is in flight. The caller has asked link_send_may. */
 void link_send_put(struct link_send *l, struct link_batch *b);
-void link_send_end(struct link_send *l); /* sends END; answers are still awaited */
-size_t link_send_in_flight(const struct link_send *l);       /* batches */
+/* Sends END behind what was put; answers are still awaited, then gone comes. Done by itself when the worker says
+ * LEAVE (ready is not called any more; gone follows). */
+void link_send_end(struct link_send *l);
+size_t link_send_in_flight(const struct link_send *l); /* batches */
 size_t link_send_bytes_in_flight(const struct link_send *l);
 bool link_send_alive(const struct link_send *l); /* not yet seen to be broken or ended */
 uint32_t link_send_slot(const struct link_send *l);

@@ -14,15 +14,15 @@
 #include "common/base/id.h"
 #include "ipc/mpwalk.h"
 
-#define MSG_PROTO_MIN 1
-#define MSG_PROTO_MAX 1
-#define MSG_NAME_MAX  64  /* kind, source, queue: bytes with NUL */
-#define MSG_KEY_MAX   256 /* order key */
-#define MSG_TOKEN_MAX 128
-#define MSG_TEXT_MAX  512
+#define MSG_PROTO_MIN   1
+#define MSG_PROTO_MAX   1
+#define MSG_NAME_MAX    64  /* kind, source, queue: bytes with NUL */
+#define MSG_KEY_MAX     256 /* order key */
+#define MSG_TOKEN_MAX   128
+#define MSG_TEXT_MAX    512
 #define MSG_CLIENTS_MAX 32
-#define MSG_PART_MAX  60000 /* bytes of one part of STATS or METRICS */
-#define MSG_PARTS_MAX 64
+#define MSG_PART_MAX    60000 /* bytes of one part of STATS or METRICS */
+#define MSG_PARTS_MAX   64
 
 enum msg_type {
 #define X(no, NAME, name, dir, min, max, cap, doc) MSG_##NAME = (no),
@@ -42,7 +42,7 @@ struct msg_config {
     uint32_t epoch;
     uint64_t length;
     unsigned char sha256[32];
-    uint32_t listeners; /* sockets from FDMAP_LISTEN on */
+    uint32_t listeners;   /* sockets from FDMAP_LISTEN on */
     char node[UUID_SIZE]; /* of this host, kept in state_dir */
     uint64_t run;         /* of this master, ever rising on this node */
     uint32_t beat_ms, hang_ms, drain_ms;
@@ -104,7 +104,8 @@ struct msg_batch {
     uint32_t tries;
     char source[MSG_NAME_MAX], queue[MSG_NAME_MAX], order_key[MSG_KEY_MAX];
     uint32_t n_events;
-    struct mpwalk events; /* stands before the first event; each is mpwalk_bytes; already checked to be n_events */
+    struct mpwalk
+        events; /* stands before the first event; each is mpwalk_bytes; already checked to be n_events */
 };
 struct msg_credit {
     uint32_t batches;
@@ -146,7 +147,7 @@ struct msg {
     } u;
 };
 
-/* Appends the frame of m (any type but BATCH) to out. 0, or -1 with EMSGSIZE (over the row's cap) or ENOMEM. */
+/* Appends the frame of m (any type but EVENTS) to out. 0, or -1 with EMSGSIZE (over the row's cap) or ENOMEM. */
 int msg_pack(struct buf *out, const struct msg *m);
 
 /* A batch's frame is packed in two pieces, so that the big one is encoded once and never copied again:
@@ -155,15 +156,17 @@ int msg_pack_event(struct buf *body, const char *json, size_t len);
 /* head must hold MSG_BATCH_HEAD_MAX bytes; *head_len bytes of it, then body, are the frame. tries may differ at each
  * sending. */
 #define MSG_BATCH_HEAD_MAX 512
-int msg_pack_batch_head(unsigned char *head, size_t *head_len, uint32_t generation, const char *id, uint32_t tries,
-                        const char *source, const char *queue, const char *order_key, uint32_t n_events,
-                        size_t body_len);
+int msg_pack_batch_head(unsigned char *head, size_t *head_len, uint32_t generation, const char *id,
+                        uint32_t tries, const char *source, const char *queue, const char *order_key,
+                        uint32_t n_events, size_t body_len);
 
 /* Checks and decodes one frame body that came from direction dir. 0, or -1 with EPROTO and a reason in why
  * (a static text). Byte fields of m point into body. */
 int msg_parse(const unsigned char *body, size_t len, enum msg_dir dir, struct msg *m, const char **why);
 
 const char *msg_name(unsigned type); /* "HELLO"; "?" for an unknown number */
-size_t msg_cap(unsigned type);       /* 0 for an unknown number */
+size_t
+msg_n_fds(unsigned type);      /* descriptors that a message of this type carries: CONFIG 1, LINK 2, else 0 */
+size_t msg_cap(unsigned type); /* 0 for an unknown number */
 
 #endif
