@@ -153,6 +153,11 @@ int msg_pack(struct buf *out, const struct msg *m);
 /* A batch's frame is packed in two pieces, so that the big one is encoded once and never copied again:
  * the events (msg_pack_event appends one to the body as it is gathered), and the head in front of them. */
 int msg_pack_event(struct buf *body, const char *json, size_t len);
+/* The same for an event that is written in place: begin appends the head (MSG_EVENT_HEAD bytes; 0, or -1 as
+ * buf_append), the caller appends the text, end completes the head that begins at offset start. */
+#define MSG_EVENT_HEAD 5
+int msg_event_begin(struct buf *body);
+void msg_event_end(struct buf *body, size_t start);
 /* head must hold MSG_BATCH_HEAD_MAX bytes; *head_len bytes of it, then body, are the frame. tries may differ at each
  * sending. */
 #define MSG_BATCH_HEAD_MAX 512
