@@ -6,9 +6,10 @@
  *
  * Row: K(TYPE, field, "path.in.section", "default", min, max, "words", APPLY, "help sentence")
  *   TYPE  BOOL, U64, COUNT (U64 or "auto" = CONF_AUTO), DURATION (_ms), SIZE (_bytes), RATIO (double), RATE,
- *         STRING, SECRET (a string never printed), ENUM (one of words, value = its index), ENUMS (list of strings)
- *   min, max  inclusive, in the unit of the field; 0, 0 = no check
+ *         STRING, SECRET (a string never printed), ENUM (one of words, value = its index)
+ *   min, max  inclusive, in the unit of the field; max 0 = no upper limit
  *   APPLY LIVE (children are told), ROLL (children are replaced one by one), RESTART (only a restart of the master)
+ * The SDKs' names for keys stand in alias.def. A new section also needs a line in table.c.
  * Precedence: command line over DRAY_SECTION__KEY environment over file over default.
  */
 #ifndef DRAY_COMMON_CONF_CONF_H
@@ -25,11 +26,6 @@
 #define CONF_FILE_MAX (1u << 20) /* bytes of one configuration file */
 #define CONF_LIST_MAX 256        /* elements of any list (listeners, sources, destinations) */
 
-struct conf_strings {
-    char **items;
-    size_t n;
-};
-
 struct conf_rate {
     uint64_t count, period_ms; /* 0, 0 = no limit */
 };
@@ -43,17 +39,16 @@ enum conf_backoff { CONF_BACKOFF_EXPONENTIAL, CONF_BACKOFF_FIXED };
 enum conf_auth { CONF_AUTH_WRITE_KEY, CONF_AUTH_BASIC, CONF_AUTH_BEARER, CONF_AUTH_NONE };
 enum conf_log_format { CONF_LOG_AUTO, CONF_LOG_LOGFMT, CONF_LOG_JSON };
 
-#define CONF_FIELD_BOOL(f)     bool f;
-#define CONF_FIELD_U64(f)      uint64_t f;
-#define CONF_FIELD_COUNT(f)    uint64_t f;
-#define CONF_FIELD_DURATION(f) uint64_t f##_ms;
-#define CONF_FIELD_SIZE(f)     uint64_t f##_bytes;
-#define CONF_FIELD_RATIO(f)    double f;
-#define CONF_FIELD_RATE(f)     struct conf_rate f;
-#define CONF_FIELD_STRING(f)   char *f;
-#define CONF_FIELD_SECRET(f)   char *f;
-#define CONF_FIELD_ENUM(f)     int f;
-#define CONF_FIELD_ENUMS(f)    struct conf_strings f;
+#define CONF_FIELD_BOOL(f)                                      bool f;
+#define CONF_FIELD_U64(f)                                       uint64_t f;
+#define CONF_FIELD_COUNT(f)                                     uint64_t f;
+#define CONF_FIELD_DURATION(f)                                  uint64_t f##_ms;
+#define CONF_FIELD_SIZE(f)                                      uint64_t f##_bytes;
+#define CONF_FIELD_RATIO(f)                                     double f;
+#define CONF_FIELD_RATE(f)                                      struct conf_rate f;
+#define CONF_FIELD_STRING(f)                                    char *f;
+#define CONF_FIELD_SECRET(f)                                    char *f;
+#define CONF_FIELD_ENUM(f)                                      int f;
 #define K(type, field, path, def, min, max, words, apply, help) CONF_FIELD_##type(field)
 
 struct conf_node {

@@ -1,0 +1,330 @@
+/* check - the rules that join keys, and those that a type cannot say. Each fault names the place and the remedy. */
+#include "common/conf/internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "common/base/str.h"
+
+#define RUN_NAME_MAX 16       /* longest name of a socket in run_dir, with its slash: "/control.sock" */
+#define ALONE        SIZE_MAX /* not an element of a list */
+
+struct spot {
+    struct conf_place at;
+    char path[256];
+};
+
+static size_t row_index(const struct conf_section *s, const char *row)
+{
+    bool alias;
+    return (size_t)(conf_table_row(s, row, &alias) - s->rows);
+}
+
+/* Where a key was set: its own place, else its element's, else the list's, else the whole configuration. */
+static void find(const struct conf_layers *l, const char *section, const char *id, size_t element,
+                 const char *row, struct spot *out)
+{
+    const struct conf_section *s = conf_table_section(section);
+    size_t i = (size_t)(s - conf_sections), j = row_index(s, row);
+    const struct conf_item *item = element == ALONE ? l->set[i][j] : NULL;
+    if (element != ALONE && l->elements[i] != NULL) {
+        item = l->elements[i][element * CONF_ROWS_MAX + j];
+        if (item == NULL)
+            item = l->elements[i][element * CONF_ROWS_MAX + CONF_ROW_ELEMENT];
+    }
+    if (item == NULL && CONF_IS_LIST(s))
+        item = l->list[i];
+    out->at = (struct conf_place){.from = l->main};
+    if (item != NULL)
+        out->at = (struct conf_place){.from = item->from, .line = item->line, .column = item->column};
+    out->at.secret = s->rows[j].type == CONF_TYPE_SECRET;
+    out->at.path = out->path;
+    if (element == ALONE)
+        snprintf(out->path, sizeof out->path, "%s.%s", section, row);
+    else if (id != NULL && conf_check_id(id) == NULL)
+        snprintf(out->path, sizeof out->path, "%s[%s].%s", section, id, row);
+    else
+        snprintf(out->path, sizeof out->path, "%s[#%zu].%s", section, element + 1, row);
+}
+
+static bool is_set(const struct conf_layers *l, const char *section, const char *row)
+{
+    const struct conf_section *s = conf_table_section(section);
+    return l->set[s - conf_sections][row_index(s, row)] != NULL;
+}
+
+static bool is_wrong(const struct conf_layers *l, const char *section, const char *row)
+{
+    const struct conf_section *s = conf_table_section(section);
+    return l->wrong[s - conf_sections][row_index(s, row)];
+}
+
+/* A fault of one key, unless its value was told to be wrong already. */
+static void tell(struct conf_layers *l, const char *section, const char *row, const char *what)
+{
+    struct spot spot;
+    if (what == NULL || is_wrong(l, section, row))
+        return;
+    find(l, section, NULL, ALONE, row, &spot);
+    conf_fault(l->r, &spot.at, "%s", what);
+}
+
+static void tell_element(struct conf_layers *l, const char *section, const char *id, size_t element,
+                         const char *row, const char *what)
+{
+    struct spot spot;
+    if (what == NULL || is_wrong(l, section, row))
+        return;
+    find(l, section, id, element, row, &spot);
+    conf_fault(l->r, &spot.at, "%s", what);
+}
+
+/* ---- pairs */
+
+struct pair {
+    const char *section, *row, *other_section, *other;
+    bool ok;
+    const char *rule;
+};
+
+static void check_pair(struct conf_layers *l, const struct pair *p)
+{
+    struct spot spot;
+    if (p->ok || is_wrong(l, p->section, p->row) || is_wrong(l, p->other_section, p->other))
+        return;
+    if (is_set(l, p->section, p->row) || !is_set(l, p->other_section, p->other))
+        find(l, p->section, NULL, ALONE, p->row, &spot);
+    else
+        find(l, p->other_section, NULL, ALONE, p->other, &spot);
+    conf_fault(l->r, &spot.at, "%s", p->rule);
+}
+
+static void check_pairs(struct conf_layers *l, const struct conf *c)
+{
+    const struct conf_ingest *in = &c->ingest;
+    const struct conf_master *m = &c->master;
+    const struct pair pairs[] = {
+        {"queue", "lock_renew", "queue", "lock_duration",
+         c->queue.lock_renew_ms <= c->queue.lock_duration_ms / 2,
+         "lock_renew must be at most half of lock_duration, or a lock could end while its job is worked on"},
+        {"queue", "backoff.delay", "queue", "backoff.max",
+         c->queue.backoff_delay_ms <= c->queue.backoff_max_ms, "backoff.delay must be at most backoff.max"},
+        {"delivery", "timeout", "master", "drain", c->delivery.timeout_ms < m->drain_ms,
+         "delivery.timeout must be under master.drain, or a drain would cut deliveries short"},
+        {"delivery", "connect_timeout", "delivery", "timeout",
+         c->delivery.connect_timeout_ms <= c->delivery.timeout_ms,
+         "connect_timeout must be at most delivery.timeout, which is the whole attempt"},
+        {"master", "health.hang", "master", "health.beat", m->health_hang_ms >= 2 * m->health_beat_ms,
+         "health.hang must be at least twice health.beat, or one late heartbeat would kill a child"},
+        {"master", "restart.min", "master", "restart.max", m->restart_min_ms <= m->restart_max_ms,
+         "restart.min must be at most restart.max"},
+        {"redis", "reconnect.min", "redis", "reconnect.max",
+         c->redis.reconnect_min_ms <= c->redis.reconnect_max_ms,
+         "reconnect.min must be at most reconnect.max"},
+        {"ingest", "flush_at", "ingest", "max_internal_queue_size",
+         in->flush_at <= in->max_internal_queue_size, "flush_at must be at most max_internal_queue_size"},
+        {"ingest", "limits.event", "ingest", "max_batch", in->limits_event_bytes <= in->max_batch_bytes,
+         "limits.event must be at most max_batch, or an allowed event would fit into no batch"},
+        {"ingest", "limits.request", "ingest", "memory", in->limits_request_bytes <= in->memory_bytes,
+         "limits.request must be at most ingest.memory"},
+        {"ingest", "limits.inflated", "ingest", "memory", in->limits_inflated_bytes <= in->memory_bytes,
+         "limits.inflated must be at most ingest.memory"},
+        {"ingest", "limits.event", "ingest", "limits.request",
+         in->limits_event_bytes <= in->limits_request_bytes, "limits.event must be at most limits.request"},
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        check_pair(l, &pairs[i]);
+}
+
+/* ---- single keys */
+
+static const char *check_prefix(const char *prefix)
+{
+    if (prefix[0] == '\0')
+        return "must not be empty";
+    if (strlen(prefix) > 128)
+        return "must be at most 128 bytes long";
+    return strpbrk(prefix, " *?[]\\\"'") != NULL ? "must not hold spaces, quotes, or any of * ? [ ] \\"
+                                                 : NULL;
+}
+
+static const char *check_output(const char *output)
+{
+    if (strcmp(output, "stderr") == 0 || strcmp(output, "syslog") == 0)
+        return NULL;
+    if (!str_starts(output, "file:"))
+        return "expected stderr, syslog or file:PATH";
+    return output[5] == '\0' ? "the path behind file: is missing" : NULL;
+}
+
+static const char *check_folder(const char *path, size_t max)
+{
+    if (path[0] == '\0')
+        return "must name a folder";
+    return strlen(path) > max ? "the path is too long" : NULL;
+}
+
+static void check_single_keys(struct conf_layers *l, const struct conf *c)
+{
+    tell(l, "node", "state_dir", check_folder(c->node.state_dir, 1024));
+    tell(l, "node", "run_dir", check_folder(c->node.run_dir, 1024));
+    if (strlen(c->node.run_dir) + RUN_NAME_MAX >= sizeof((struct sockaddr_un *)NULL)->sun_path)
+        tell(
+            l, "node", "run_dir",
+            "the path is too long: the sockets in it must have paths shorter than 108 bytes; use one of at most 91");
+    if (c->node.name[0] != '\0')
+        tell(l, "node", "name", conf_check_id(c->node.name));
+    if (!c->queue.is_multi_processor)
+        tell(
+            l, "queue", "is_multi_processor",
+            "false (one processor in the whole fleet, strict order) is not supported by this version; remove the line or write true");
+    tell(l, "queue", "prefix", check_prefix(c->queue.prefix));
+    tell(l, "log", "output", check_output(c->log.output));
+    tell(l, "console", "address", conf_check_address(c->console.address));
+    tell(l, "redis", "url", conf_check_redis_url(c->redis.url));
+    tell(l, "redis", "managed.binary", c->redis.managed_binary[0] == '\0' ? "must name a program" : NULL);
+    tell(l, "redis", "managed.dir", check_folder(c->redis.managed_dir, 512));
+    if (c->redis.username[0] != '\0' && c->redis.password[0] == '\0' && !is_wrong(l, "redis", "password"))
+        tell(l, "redis", "username", "a user name needs redis.password");
+}
+
+/* ---- lists */
+
+static void check_listener(struct conf_layers *l, const struct conf *c, size_t i)
+{
+    static const char list[] = "ingest.listeners";
+    const struct conf_listener *it = &c->listeners[i];
+    tell_element(l, list, it->id, i, "id", conf_check_id(it->id));
+    tell_element(l, list, it->id, i, "address", conf_check_address(it->address));
+    size_t len = strlen(it->mode);
+    if (len < 3 || len > 4 || it->mode[strspn(it->mode, "01234567")] != '\0' ||
+        (len == 4 && it->mode[0] != '0'))
+        tell_element(l, list, it->id, i, "mode", "expected octal permissions such as \"0660\"");
+    bool any_port = str_ends(it->address, ":0");
+    for (size_t j = 0; j < i; j++) {
+        if (strcmp(c->listeners[j].id, it->id) == 0)
+            tell_element(l, list, it->id, i, "id", "another listener has the same id");
+        if (!any_port && strcmp(c->listeners[j].address, it->address) == 0)
+            tell_element(l, list, it->id, i, "address", "another listener has the same address");
+    }
+    if (!any_port && c->master.processes_console > 0 && strcmp(c->console.address, it->address) == 0)
+        tell_element(l, list, it->id, i, "address", "console.address is the same; each needs its own");
+}
+
+static const char *check_write_key(const char *key)
+{
+    if (key[0] == '\0')
+        return "must be given; any text that only the senders know";
+    if (strlen(key) > 255)
+        return "must be at most 255 bytes long";
+    return strpbrk(key, ": ") != NULL
+               ? "must not hold a colon or a space (it is a user name in Basic authorization)"
+               : NULL;
+}
+
+static void check_source(struct conf_layers *l, const struct conf *c, size_t i)
+{
+    const struct conf_source *it = &c->sources[i];
+    tell_element(l, "sources", it->id, i, "id", conf_check_id(it->id));
+    tell_element(l, "sources", it->id, i, "write_key", check_write_key(it->write_key));
+    for (size_t j = 0; j < i; j++) {
+        if (strcmp(c->sources[j].id, it->id) == 0)
+            tell_element(l, "sources", it->id, i, "id", "another source has the same id");
+        if (it->write_key[0] != '\0' && strcmp(c->sources[j].write_key, it->write_key) == 0)
+            tell_element(l, "sources", it->id, i, "write_key",
+                         "another source has the same write key; each needs its own");
+    }
+}
+
+static void check_destination(struct conf_layers *l, const struct conf *c, size_t i)
+{
+    static const char list[] = "destinations";
+    const struct conf_destination *it = &c->destinations[i];
+    tell_element(l, list, it->id, i, "id", conf_check_id(it->id));
+    tell_element(l, list, it->id, i, "url", conf_check_http_url(it->url));
+    for (size_t j = 0; j < i; j++)
+        if (strcmp(c->destinations[j].id, it->id) == 0)
+            tell_element(l, list, it->id, i, "id", "another destination has the same id");
+    bool basic = it->auth_type == CONF_AUTH_BASIC, bearer = it->auth_type == CONF_AUTH_BEARER;
+    if (basic && it->auth_username[0] == '\0')
+        tell_element(l, list, it->id, i, "auth.username", "type basic needs a username");
+    if (strchr(it->auth_username, ':') != NULL)
+        tell_element(l, list, it->id, i, "auth.username", "must not hold a colon");
+    if (bearer && it->auth_token[0] == '\0')
+        tell_element(l, list, it->id, i, "auth.token", "type bearer needs a token");
+    if (!basic && (it->auth_username[0] != '\0' || it->auth_password[0] != '\0'))
+        tell_element(l, list, it->id, i, "auth.type", "a username or password is given; write type: basic");
+    if (!bearer && it->auth_token[0] != '\0')
+        tell_element(l, list, it->id, i, "auth.type", "a token is given; write type: bearer");
+}
+
+static void check_lists(struct conf_layers *l, const struct conf *c)
+{
+    struct spot spot;
+    for (size_t i = 0; i < c->n_listeners; i++)
+        check_listener(l, c, i);
+    for (size_t i = 0; i < c->n_sources; i++)
+        check_source(l, c, i);
+    for (size_t i = 0; i < c->n_destinations; i++)
+        check_destination(l, c, i);
+    if (c->n_sources == 0 && l->r->faults == 0) {
+        find(l, "sources", NULL, 0, "id", &spot);
+        spot.at.path = "sources";
+        conf_fault(l->r, &spot.at,
+                   "there is none; add one: sources: [{ id: web, write_key: \"${env:WRITE_KEY}\" }]");
+    }
+    if (c->n_listeners == 0 && l->r->faults == 0) {
+        find(l, "ingest.listeners", NULL, 0, "id", &spot);
+        spot.at.path = "ingest.listeners";
+        conf_fault(
+            l->r, &spot.at,
+            "there is none; add one: [{ id: public, address: \"127.0.0.1:8080\" }], or remove the key");
+    }
+}
+
+/* ---- warnings */
+
+static bool is_local(const char *address)
+{
+    return str_starts(address, "127.") || str_starts(address, "[::1]") || str_starts(address, "localhost:") ||
+           str_starts(address, "unix:");
+}
+
+static void warn(struct conf_layers *l, const char *section, const char *row, const char *what)
+{
+    struct spot spot;
+    find(l, section, NULL, ALONE, row, &spot);
+    conf_warning(l->r, &spot.at, "%s", what);
+}
+
+static void check_warnings(struct conf_layers *l, const struct conf *c)
+{
+    const struct conf_queue *q = &c->queue;
+    if (c->n_destinations == 0)
+        conf_warning(l->r, &(struct conf_place){.from = l->main, .path = "destinations"},
+                     "there is none: nothing will be delivered; add destinations: [{ id: ..., url: ... }]");
+    if (c->redis.mode == CONF_REDIS_MANAGED && c->redis.managed_appendfsync != CONF_FSYNC_ALWAYS)
+        warn(l, "redis", "managed.appendfsync", "only always keeps every acknowledged event through a crash");
+    if (c->redis.mode == CONF_REDIS_MANAGED && is_set(l, "redis", "url"))
+        warn(l, "redis", "url",
+             "is not used, because redis.mode is managed; write mode: standalone to use it");
+    if (c->master.processes_console > 0 && !is_local(c->console.address))
+        warn(l, "console", "address",
+             "other hosts can reach this address, and nothing asks them for a password");
+    uint64_t first = q->backoff_delay_ms, max = q->backoff_max_ms;
+    uint64_t second = q->backoff_type == CONF_BACKOFF_FIXED || first > max / 2 ? first : 2 * first;
+    uint64_t third = q->backoff_type == CONF_BACKOFF_FIXED || second > max / 2 ? second : 2 * second;
+    if (q->retry_window_ms < first + second + third)
+        warn(l, "queue", "retry_window", "is shorter than the first three waits of queue.backoff");
+}
+
+void conf_check(struct conf_layers *l, const struct conf *c)
+{
+    check_pairs(l, c);
+    check_single_keys(l, c);
+    check_lists(l, c);
+    if (l->r->faults == 0)
+        check_warnings(l, c);
+}

@@ -1,0 +1,82 @@
+/* conf - what is asked of a configuration once it is loaded. */
+#include "common/conf/conf.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/str.h"
+#include "common/conf/internal.h"
+
+void conf_free(struct conf *c)
+{
+    if (c == NULL)
+        return;
+    for (size_t i = 0; i < CONF_SECTIONS; i++) {
+        const struct conf_section *s = &conf_sections[i];
+        char *base = (char *)c + s->offset;
+        size_t n = 1;
+        if (CONF_IS_LIST(s)) {
+            memcpy(&base, (const char *)c + s->offset, sizeof base);
+            memcpy(&n, (const char *)c + s->n_offset, sizeof n);
+        }
+        for (size_t element = 0; element < n; element++)
+            for (size_t j = 0; j < s->n; j++)
+                conf_value_free(&s->rows[j], base + element * s->size);
+        if (CONF_IS_LIST(s))
+            free(base);
+    }
+    free(c);
+}
+
+const struct conf_source *conf_find_source(const struct conf *c, const char *id)
+{
+    for (size_t i = 0; i < c->n_sources; i++)
+        if (strcmp(c->sources[i].id, id) == 0)
+            return &c->sources[i];
+    return NULL;
+}
+
+const struct conf_destination *conf_find_destination(const struct conf *c, const char *id)
+{
+    for (size_t i = 0; i < c->n_destinations; i++)
+        if (strcmp(c->destinations[i].id, id) == 0)
+            return &c->destinations[i];
+    return NULL;
+}
+
+unsigned conf_delivery_processes(const struct conf *c)
+{
+    enum { MOST = 64 };
+    if (c->master.processes_delivery != CONF_AUTO)
+        return (unsigned)c->master.processes_delivery;
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    return n < 1 ? 1 : n > MOST ? MOST : (unsigned)n;
+}
+
+char *conf_run_path(const struct conf *c, const char *name, char *dst, size_t size)
+{
+    snprintf(dst, size, "%s/%s", c->node.run_dir, name);
+    return dst;
+}
+
+char *conf_state_path(const struct conf *c, const char *name, char *dst, size_t size)
+{
+    if (name[0] == '/') /* an absolute redis.managed.dir */
+        str_copy(dst, name, size);
+    else
+        snprintf(dst, size, "%s/%s", c->node.state_dir, name);
+    return dst;
+}
+
+char *conf_redis_url(const struct conf *c, char *dst, size_t size)
+{
+    if (c->redis.mode == CONF_REDIS_MANAGED)
+        snprintf(dst, size, "unix://%s/redis.sock", c->node.run_dir);
+    else
+        str_copy(dst, c->redis.url, size);
+    return dst;
+}

@@ -1,0 +1,342 @@
+/* value - one field of a section: from text, to JSON, compared, freed. The row's type decides everything. */
+#include "common/conf/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fatal.h"
+#include "common/base/mem.h"
+#include "common/base/str.h"
+
+#define TEXT_MAX 4096 /* bytes of one value */
+
+static void *field(const struct conf_row *row, void *section)
+{
+    return (char *)section + row->offset;
+}
+
+static const void *field_const(const struct conf_row *row, const void *section)
+{
+    return (const char *)section + row->offset;
+}
+
+/* ---- texts */
+
+/* Length of the UTF-8 character at p, 0 when there is none (overlong forms, surrogates, over U+10FFFF). */
+static size_t utf8_length(const unsigned char *p, size_t left)
+{
+    if (p[0] < 0x80)
+        return 1;
+    size_t n = p[0] >= 0xc2 && p[0] < 0xe0   ? 2
+               : p[0] >= 0xe0 && p[0] < 0xf0 ? 3
+               : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+                                             : 0;
+    if (n == 0 || n > left)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
+        (p[0] == 0xf4 && p[1] > 0x8f))
+        return 0;
+    return n;
+}
+
+const char *conf_value_bad_text(const char *text, size_t len)
+{
+    const unsigned char *p = (const unsigned char *)text;
+    for (size_t i = 0, n; i < len; i += n) {
+        n = utf8_length(p + i, len - i);
+        if (n == 0)
+            return "is not UTF-8";
+        if (p[i] < 0x20 || p[i] == 0x7f || (p[i] == 0xc2 && p[i + 1] < 0xa0))
+            return "holds a control character or a line break";
+    }
+    return NULL;
+}
+
+/* Index of the word in "a|b|c", or -1. */
+static int word_index(const char *words, const char *text)
+{
+    size_t len = strlen(text);
+    int i = 0;
+    for (const char *w = words;; w += strcspn(w, "|") + 1, i++) {
+        if (strcspn(w, "|") == len && strncmp(w, text, len) == 0)
+            return i;
+        if (w[strcspn(w, "|")] == '\0')
+            return -1;
+    }
+}
+
+static const char *word_at(const char *words, int index, size_t *len)
+{
+    const char *w = words;
+    for (int i = 0; i < index; i++)
+        w += strcspn(w, "|") + 1;
+    *len = strcspn(w, "|");
+    return w;
+}
+
+/* ---- from text */
+
+static char *limit_text(const struct conf_row *row, uint64_t v, char dst[32])
+{
+    if (row->type == CONF_TYPE_DURATION)
+        return str_format_duration(v, dst, 32);
+    if (row->type == CONF_TYPE_SIZE)
+        return str_format_size(v, dst, 32);
+    snprintf(dst, 32, "%llu", (unsigned long long)v);
+    return dst;
+}
+
+static int check_range(const struct conf_row *row, uint64_t v, char *why, size_t size)
+{
+    if (v >= row->min && (row->max == 0 || v <= row->max))
+        return 0;
+    char low[32], high[32];
+    if (row->max == 0)
+        snprintf(why, size, "must be at least %s", limit_text(row, row->min, low));
+    else
+        snprintf(why, size, "must be %s to %s", limit_text(row, row->min, low),
+                 limit_text(row, row->max, high));
+    return -1;
+}
+
+static int set_number(const struct conf_row *row, uint64_t *out, const char *text, bool bare_ms, char *why,
+                      size_t size)
+{
+    static const char *const forms[] = {
+        [CONF_TYPE_U64] = "expected a whole number",
+        [CONF_TYPE_COUNT] = "expected a whole number or auto",
+        [CONF_TYPE_DURATION] = "expected a duration such as 250ms, 30s, 5m, 24h or 7d",
+        [CONF_TYPE_SIZE] = "expected a size such as 450KiB, 4MB or 1GiB",
+    };
+    uint64_t v = 0;
+    int bad;
+    if (row->type == CONF_TYPE_COUNT && strcmp(text, "auto") == 0) {
+        *out = CONF_AUTO;
+        return 0;
+    }
+    if (row->type == CONF_TYPE_DURATION)
+        bad = str_parse_duration(text, bare_ms, &v);
+    else if (row->type == CONF_TYPE_SIZE)
+        bad = str_parse_size(text, &v);
+    else
+        bad = str_parse_u64(text, &v);
+    if (bad < 0 && errno != ERANGE) {
+        uint64_t bare;
+        if (row->type == CONF_TYPE_DURATION && str_parse_u64(text, &bare) == 0)
+            snprintf(why, size, "a duration needs a unit: %sms or %ss", text, text);
+        else
+            snprintf(why, size, "%s", forms[row->type]);
+        return -1;
+    }
+    if (bad < 0 ||
+        v > (uint64_t)INT64_MAX) { /* sums of two limits, and signed counters, stay out of trouble */
+        snprintf(why, size, "the number is too big");
+        return -1;
+    }
+    if (check_range(row, v, why, size) < 0)
+        return -1;
+    *out = v;
+    return 0;
+}
+
+static int set_enum(const struct conf_row *row, int *out, const char *text, char *why, size_t size)
+{
+    int i = word_index(row->words, text);
+    if (i >= 0) {
+        *out = i;
+        return 0;
+    }
+    int n = snprintf(why, size, "expected one of ");
+    for (const char *p = row->words; *p != '\0' && (size_t)n < size - 3; p++) {
+        if (*p == '|') {
+            why[n++] = ',';
+            why[n++] = ' ';
+        } else {
+            why[n++] = *p;
+        }
+    }
+    why[n] = '\0';
+    return -1;
+}
+
+static int set_text(char **out, const char *text, char *why, size_t size)
+{
+    size_t len = strlen(text);
+    const char *bad = len > TEXT_MAX ? "is longer than 4096 bytes" : conf_value_bad_text(text, len);
+    if (bad != NULL) {
+        snprintf(why, size, "the value %s", bad);
+        return -1;
+    }
+    free(*out);
+    *out = xstrdup(text);
+    return 0;
+}
+
+static int set_ratio(const struct conf_row *row, double *out, const char *text, char *why, size_t size)
+{
+    double v;
+    if (str_parse_double(text, &v) == 0 && v >= (double)row->min &&
+        (row->max == 0 || v <= (double)row->max)) {
+        *out = v;
+        return 0;
+    }
+    snprintf(why, size, "expected a number from %llu to %llu", (unsigned long long)row->min,
+             (unsigned long long)row->max);
+    return -1;
+}
+
+int conf_value_set(const struct conf_row *row, void *section, const char *text, bool bare_ms, char *why,
+                   size_t size)
+{
+    void *f = field(row, section);
+    switch (row->type) {
+    case CONF_TYPE_BOOL:
+        if (str_parse_bool(text, f) == 0)
+            return 0;
+        snprintf(why, size, "expected true or false");
+        return -1;
+    case CONF_TYPE_U64:
+    case CONF_TYPE_COUNT:
+    case CONF_TYPE_DURATION:
+    case CONF_TYPE_SIZE:
+        return set_number(row, f, text, bare_ms, why, size);
+    case CONF_TYPE_RATIO:
+        return set_ratio(row, f, text, why, size);
+    case CONF_TYPE_RATE: {
+        struct conf_rate rate;
+        if (str_parse_rate(text, &rate.count, &rate.period_ms) < 0) {
+            snprintf(why, size, "expected a count per period such as 100/s or 20/60s");
+            return -1;
+        }
+        *(struct conf_rate *)f = rate;
+        return 0;
+    }
+    case CONF_TYPE_STRING:
+    case CONF_TYPE_SECRET:
+        return set_text(f, text, why, size);
+    case CONF_TYPE_ENUM:
+        return set_enum(row, f, text, why, size);
+    }
+    panic("conf: type %d", row->type);
+}
+
+void conf_value_set_default(const struct conf_row *row, void *section)
+{
+    char why[256];
+    if (conf_value_set(row, section, row->def, false, why, sizeof why) < 0)
+        panic("conf: default of %s: %s", row->path, why);
+}
+
+/* ---- to JSON */
+
+/* "scheme://user:secret@host" without what stands between the slashes and the @. */
+static int put_masked_url(const char *text, struct buf *out)
+{
+    const char *scheme = strstr(text, "://");
+    const char *host = scheme != NULL ? scheme + 3 : text;
+    size_t authority = strcspn(host, "/?#");
+    const char *at = memrchr(host, '@', authority);
+    if (scheme == NULL || at == NULL)
+        return buf_put_json(out, text, strlen(text));
+    char *safe = xasprintf("%.*s***%s", (int)(host - text), text, at);
+    int r = buf_put_json(out, safe, strlen(safe));
+    free(safe);
+    return r;
+}
+
+/* The shortest text that reads back as the same number. */
+static int put_ratio(double v, struct buf *out)
+{
+    char text[40];
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, v);
+        if (strtod(text, NULL) == v)
+            break;
+    }
+    return buf_puts(out, text);
+}
+
+int conf_value_put(const struct conf_row *row, const void *section, bool masked, struct buf *out)
+{
+    const void *f = field_const(row, section);
+    char text[64];
+    switch (row->type) {
+    case CONF_TYPE_BOOL:
+        return buf_puts(out, *(const bool *)f ? "true" : "false");
+    case CONF_TYPE_COUNT:
+        if (*(const uint64_t *)f == CONF_AUTO)
+            return buf_puts(out, "\"auto\"");
+        return buf_printf(out, "%llu", *(const unsigned long long *)f);
+    case CONF_TYPE_U64:
+        return buf_printf(out, "%llu", *(const unsigned long long *)f);
+    case CONF_TYPE_DURATION:
+        return buf_printf(out, "\"%s\"", str_format_duration(*(const uint64_t *)f, text, sizeof text));
+    case CONF_TYPE_SIZE:
+        return buf_printf(out, "\"%s\"", str_format_size(*(const uint64_t *)f, text, sizeof text));
+    case CONF_TYPE_RATIO:
+        return put_ratio(*(const double *)f, out);
+    case CONF_TYPE_RATE: {
+        const struct conf_rate *rate = f;
+        if (rate->period_ms == 0)
+            return buf_puts(out, "\"\"");
+        return buf_printf(out, "\"%llu/%s\"", (unsigned long long)rate->count,
+                          str_format_duration(rate->period_ms, text, sizeof text));
+    }
+    case CONF_TYPE_SECRET: {
+        const char *s = *(char *const *)f;
+        return masked && s[0] != '\0' ? buf_puts(out, "\"***\"") : buf_put_json(out, s, strlen(s));
+    }
+    case CONF_TYPE_STRING: {
+        const char *s = *(char *const *)f;
+        return masked ? put_masked_url(s, out) : buf_put_json(out, s, strlen(s));
+    }
+    case CONF_TYPE_ENUM: {
+        size_t len;
+        const char *word = word_at(row->words, *(const int *)f, &len);
+        return buf_put_json(out, word, len);
+    }
+    }
+    panic("conf: type %d", row->type);
+}
+
+bool conf_value_equal(const struct conf_row *row, const void *a, const void *b)
+{
+    const void *x = field_const(row, a), *y = field_const(row, b);
+    switch (row->type) {
+    case CONF_TYPE_BOOL:
+        return *(const bool *)x == *(const bool *)y;
+    case CONF_TYPE_U64:
+    case CONF_TYPE_COUNT:
+    case CONF_TYPE_DURATION:
+    case CONF_TYPE_SIZE:
+        return *(const uint64_t *)x == *(const uint64_t *)y;
+    case CONF_TYPE_RATIO:
+        return *(const double *)x == *(const double *)y;
+    case CONF_TYPE_RATE: {
+        const struct conf_rate *r = x, *s = y;
+        return r->count == s->count && r->period_ms == s->period_ms;
+    }
+    case CONF_TYPE_STRING:
+    case CONF_TYPE_SECRET:
+        return strcmp(*(char *const *)x, *(char *const *)y) == 0;
+    case CONF_TYPE_ENUM:
+        return *(const int *)x == *(const int *)y;
+    }
+    panic("conf: type %d", row->type);
+}
+
+void conf_value_free(const struct conf_row *row, void *section)
+{
+    if (row->type == CONF_TYPE_STRING || row->type == CONF_TYPE_SECRET) {
+        char **text = field(row, section);
+        if (*text != NULL && row->type == CONF_TYPE_SECRET)
+            explicit_bzero(*text, strlen(*text));
+        free(*text);
+        *text = NULL;
+    }
+}
