@@ -153,6 +153,8 @@ static void console_health(struct child *c, const struct msg_health *m, void *st
 {
     (void)c;
     struct console *s = state;
+    if (s->server == NULL)
+        return; /* drained */
     s->health_ms = clock_mono_ms();
     s->is_ready = m->ready;
     s->was_ready = s->was_ready || m->ready;
@@ -163,6 +165,8 @@ static void console_metrics(struct child *c, const char *bytes, size_t len, void
 {
     (void)c;
     struct console *s = state;
+    if (s->server == NULL)
+        return;
     keep_bytes(&s->metrics, bytes, len);
 }
 
