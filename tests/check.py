@@ -99,7 +99,7 @@ def run_file(path, options, tally):
     limit = SOAK_LIMIT if options.soak else FILE_LIMIT
     with tempfile.NamedTemporaryFile(prefix="dray-report-") as report, tempfile.TemporaryFile() as out:
         command = [sys.executable, "-m", "pytest", "-c", os.path.join(TESTS, "pytest.ini"), "--rootdir", TESTS,
-                   "-p", "no:terminal", "--build", options.build, "--report", report.name, path, *options.rest]
+                   "--tb=short", "--build=" + options.build, "--report=" + report.name, path, *options.rest]
         if options.soak:
             command.append("--soak")
         process = subprocess.Popen(command, cwd=TESTS, stdin=subprocess.DEVNULL, stdout=out, stderr=out,

@@ -237,7 +237,3 @@ def make_proxy(house):
         house.closers.append(proxy.close)
         return proxy
     return make
-
-
-def pytest_make_parametrize_id(val):
-    return str(val) if isinstance(val, (str, int, float)) else None

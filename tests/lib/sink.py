@@ -6,7 +6,7 @@
     sink.down(); sink.up()                        refuses connections; is back on the same port
 
 Answers: status, body, headers, delay (s), retry_after, hang (never answers), cut ("answer": closes after the request;
-"half": closes inside the answer; "body": closes before the body is read), drip (answers one byte every so many s).
+"half": closes before the last byte of the answer; "body": closes before the body is read), drip (answers one byte every so many s).
 """
 import asyncio
 import gzip
@@ -157,7 +157,7 @@ class _Connection(asyncio.Protocol):
             head += "%s: %s\r\n" % (name, value)
         data = head.encode() + b"\r\n" + body
         if how.get("cut") == "half":
-            self.transport.write(data[:len(data) // 2])
+            self.transport.write(data[:-1])
             self.transport.close()
             return
         if how.get("drip"):
