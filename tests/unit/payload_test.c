@@ -1,0 +1,113 @@
+/* payload: the stored form of a batch, and the body that is posted for it and for what others stored. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "workers/delivery/payload.h"
+
+#define WALL_MS 1795230000123u
+#define SENT_AT ",\"sentAt\":\"2026-11-21T03:00:00.123Z\"}"
+
+static void test_write(void **state)
+{
+    /* two msgpack strings: fixstr {"a":1} and str8 {"b":"\u00e9"} */
+    static const unsigned char packed[] = "\xa7{\"a\":1}\xd9\x0e{\"b\":\"\\u00e9\"}";
+    struct mpwalk w;
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, 200);
+    mpwalk_init(&w, packed, sizeof(packed) - 1);
+    assert_int_equal(payload_write(&out, "we\"b", 2, w), 0);
+    assert_string_equal(buf_cstr(&out),
+                        "{\"dray\":1,\"source\":\"we\\\"b\",\"batch\":[{\"a\":1},{\"b\":\"\\u00e9\"}]}");
+    buf_reset(&out);
+    assert_int_equal(payload_write(&out, "w", 3, w), -1); /* fewer events than announced */
+    assert_int_equal(out.len, 0);
+    assert_int_equal(payload_write(&out, "w", 0, w), 0);
+    assert_string_equal(buf_cstr(&out), "{\"dray\":1,\"source\":\"w\",\"batch\":[]}");
+    buf_fini(&out);
+    buf_init(&out, 40); /* does not fit */
+    assert_int_equal(buf_puts(&out, "before"), 0);
+    assert_int_equal(payload_write(&out, "web", 2, w), -1);
+    assert_int_equal(out.len, 6);
+    buf_fini(&out);
+}
+
+static void test_read(void **state)
+{
+    static const struct {
+        const char *data, *body, *source;
+        size_t n_events;
+    } rows[] = {
+        {"{\"dray\":1,\"source\":\"web\",\"batch\":[{\"a\":1},{\"b\": 2}]}",
+         "{\"batch\":[{\"a\":1},{\"b\": 2}]" SENT_AT, "web", 2},
+        {"{\"dray\":1,\"source\":\"w\\u00e9b\",\"batch\":[]}", "{\"batch\":[]" SENT_AT,
+         "w\xc3\xa9"
+         "b",
+         0},
+        /* a Bull client's */
+        {"{\"batch\":[ 1 , [2] ],\"timestamp\":\"x\"}", "{\"batch\":[ 1 , [2] ]" SENT_AT, "", 2},
+        {" {\"to\":\"a@b\"} ", " {\"to\":\"a@b\"} ", "", 1},
+        {"{\"batch\":{\"x\":1},\"source\":\"s\"}", "{\"batch\":{\"x\":1},\"source\":\"s\"}", "s", 1},
+        {"[1,2]", "[1,2]", "", 1},
+        {"\"text\"", "\"text\"", "", 1},
+        {"null", "null", "", 1},
+        {"{\"dray\":\"1\",\"a\":2}", "{\"dray\":\"1\",\"a\":2}", "", 1},
+        {"{\"source\":\"0123456789012345678901234567890123456789012345678901234567890123\"}",
+         "{\"source\":\"0123456789012345678901234567890123456789012345678901234567890123\"}", "", 1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct payload p;
+        char why[128], body[512] = "";
+
+        if (payload_read(&p, rows[i].data, strlen(rows[i].data), WALL_MS, why, sizeof(why)) != 0)
+            fail_msg("%s: %s", rows[i].data, why);
+        for (size_t k = 0; k < p.n_pieces; k++)
+            strncat(body, p.pieces[k].data, p.pieces[k].len);
+        assert_string_equal(body, rows[i].body);
+        assert_int_equal(p.bytes, strlen(body));
+        assert_string_equal(p.source, rows[i].source);
+        assert_int_equal(p.n_events, rows[i].n_events);
+    }
+}
+
+static void test_refused(void **state)
+{
+    static const struct {
+        const char *data, *why;
+    } rows[] = {
+        {"", "not JSON"},
+        {"{\"batch\":[1,2}", "not JSON"},
+        {"{\"batch\":[]} x", "not JSON"},
+        {"undefined", "not JSON"},
+        {"{\"eventData\":function(){}}", "not JSON"},
+        {"{\"dray\":2,\"batch\":[]}", "has form 2"},
+        {"{\"dray\":1e0,\"batch\":[]}", "has form 1e0"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct payload p;
+        char why[128] = "";
+
+        assert_int_equal(payload_read(&p, rows[i].data, strlen(rows[i].data), WALL_MS, why, sizeof(why)), -1);
+        if (strstr(why, rows[i].why) == NULL)
+            fail_msg("%s: %s", rows[i].data, why);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_write), cmocka_unit_test(test_read),
+                                       cmocka_unit_test(test_refused)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

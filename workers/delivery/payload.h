@@ -1,0 +1,36 @@
+/* payload - a job's data, written and read: the stored form of a batch, and the body that is posted. Pure.
+ *
+ * Stored by dray: {"dray":1,"source":"web","batch":[e1,e2]}; the field dray is the number of the form. Any other JSON
+ * object with an array `batch` (a Bull client's) is delivered the same way; any other JSON as it stands.
+ */
+#ifndef DRAY_WORKERS_DELIVERY_PAYLOAD_H
+#define DRAY_WORKERS_DELIVERY_PAYLOAD_H
+
+#include <stdbool.h>
+
+#include "common/base/buf.h"
+#include "common/base/clock.h"
+#include "common/http/client.h"
+#include "ipc/mpwalk.h"
+
+#define PAYLOAD_FORM       1
+#define PAYLOAD_SOURCE_MAX 64
+#define PAYLOAD_PIECES_MAX 4
+
+/* Appends the stored form of a batch. events: as in struct msg_batch. 0, or -1 (EMSGSIZE, ENOMEM, EPROTO). */
+int payload_write(struct buf *out, const char *source, uint32_t n_events, struct mpwalk events);
+
+struct payload {
+    char source[PAYLOAD_SOURCE_MAX]; /* "" when the data names none */
+    size_t n_events;                 /* 1 for what is not a batch */
+    struct http_piece pieces[PAYLOAD_PIECES_MAX];
+    size_t n_pieces, bytes;
+    char tail[sizeof(",\"sentAt\":\"\"}") + CLOCK_TEXT_SIZE];
+};
+
+/* Makes the body out of data, without copying it: p and data must stay where they are while the pieces are used.
+ * 0, or -1 and a sentence in why. */
+int payload_read(struct payload *p, const char *data, size_t len, uint64_t wall_ms, char *why,
+                 size_t why_size);
+
+#endif
