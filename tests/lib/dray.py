@@ -34,7 +34,7 @@ SANITIZER_OPTIONS = {
 }
 
 # What may stay in run_dir when nothing runs.
-REMAINS = ("lock", "dray.lock", "redis.conf")
+REMAINS = ("lock",)
 
 
 class Dray:
@@ -135,6 +135,7 @@ class Dray:
             assert self.is_running() or self._tell_exit()
             return self.get("/readyz").status == 200
         wait_for(ready, seconds, "%s is ready" % self.name)
+        self.wait_all_up()
 
     def _tell_exit(self):
         raise RuntimeError("dray ended with exit code %s:\n%s" % (self.process.returncode, self.log.tail(20)))
