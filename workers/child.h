@@ -27,12 +27,14 @@ struct child_kind {
     int (*start)(struct child *c, void *state, enum exitcode *code);
     /* A new pipe pair; role tells which half. The kind owns the descriptors. */
     void (*link)(struct child *c, const struct msg_link *m, int batch_fd, int ack_fd, void *state);
-    /* Finish within deadline_ms, then call child_drained. Called once. */
+    /* Finish within deadline_ms, then call child_drained. Called once, possibly before child_ready (a SIGTERM while
+     * booting); NULL: nothing to finish, the process ends at once. When the master does not watch the deadline (it is
+     * gone, or SIGTERM came from outside), the process ends by itself a second behind it. */
     void (*drain)(struct child *c, uint32_t deadline_ms, const char *reason, void *state);
     void (*health)(struct child *c, const struct msg_health *m, void *state);
     void (*metrics)(struct child *c, const char *bytes, size_t len, void *state); /* whole, parts joined */
     void (*reap)(struct child *c, const struct msg_reap *m, void *state);
-    /* Fills in in_hand and the client ids before each beat. */
+    /* Each of the above may call child_exit. Fills in in_hand and the client ids before each beat. */
     void (*beat)(struct child *c, struct msg_beat *m, void *state);
     size_t state_size; /* zeroed memory handed to all of the above */
 };
@@ -45,16 +47,17 @@ const struct conf *child_config(const struct child *c);
 struct metrics *child_metrics(struct child *c);
 unsigned child_slot(const struct child *c);
 uint32_t child_generation(const struct child *c);
-unsigned child_listeners(const struct child *c);        /* sockets from FDMAP_LISTEN on, in the order of the configuration */
-const char *child_node(const struct child *c);          /* uuid */
-const char *child_token(const struct child *c);         /* <node>.<run>.<slot>.<generation> */
+unsigned
+child_listeners(const struct child *c); /* sockets from FDMAP_LISTEN on, in the order of the configuration */
+const char *child_node(const struct child *c);  /* uuid */
+const char *child_token(const struct child *c); /* <node>.<run>.<slot>.<generation> */
 bool child_draining(const struct child *c);
 bool child_orphan(const struct child *c); /* the master is gone */
 
-void child_ready(struct child *c);                       /* once */
+void child_ready(struct child *c);                                /* once */
 void child_extend(struct child *c, uint32_t ms, const char *why); /* READY needs longer */
-void child_drained(struct child *c, unsigned left);      /* the loop ends, exit 0 (81 when orphaned) */
+void child_drained(struct child *c, unsigned left); /* the loop ends, exit 0 (81 when orphaned) */
 void child_reaped(struct child *c, const char *token, uint32_t jobs);
-void child_exit(struct child *c, enum exitcode code);    /* leave the loop at once */
+void child_exit(struct child *c, enum exitcode code); /* leave the loop at once */
 
 #endif

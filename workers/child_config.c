@@ -1,0 +1,75 @@
+/* child_config - the configuration as the master hands it over: a sealed memfd of a told length and digest. */
+#include "workers/child_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/sha.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "common/base/fd.h"
+#include "common/base/log.h"
+
+#define CONFIG_MAX (16u << 20)
+#define ERRORS_MAX (64u << 10)
+#define SEALS      (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+
+static const char *what_is_wrong(int fd, const struct msg_config *m)
+{
+    struct stat st;
+    int seals = fcntl(fd, F_GET_SEALS);
+    if (seals < 0 || (seals & SEALS) != SEALS)
+        return "not sealed";
+    if (fstat(fd, &st) < 0 || st.st_size <= 0 || (uint64_t)st.st_size != m->length)
+        return "not of the length told";
+    if (m->length > CONFIG_MAX)
+        return "too long";
+    return NULL;
+}
+
+static void tell(struct buf *errors)
+{
+    char *save = NULL;
+    for (char *line = strtok_r((char *)(uintptr_t)buf_cstr(errors), "\n", &save); line != NULL;
+         line = strtok_r(NULL, "\n", &save))
+        log_crit("config_invalid", "msg=%s", log_q(line));
+}
+
+static enum exitcode parse(const char *text, size_t len, const struct msg_config *m, struct conf **out)
+{
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    SHA256((const unsigned char *)text, len, digest);
+    if (memcmp(digest, m->sha256, sizeof digest) != 0) {
+        log_crit("config_broken", "reason=%s", log_q("not of the digest told"));
+        return EXIT_CODE_PROTOCOL;
+    }
+    struct buf errors;
+    buf_init(&errors, ERRORS_MAX);
+    int bad = conf_parse_dump(text, len, out, &errors);
+    if (bad != 0)
+        tell(&errors);
+    buf_fini(&errors);
+    return bad != 0 ? EXIT_CODE_CONFIG : EXIT_CODE_OK;
+}
+
+enum exitcode child_config_read(int fd, const struct msg_config *m, struct conf **out)
+{
+    const char *wrong = what_is_wrong(fd, m);
+    if (wrong != NULL) {
+        log_crit("config_broken", "reason=%s", log_q(wrong));
+        fd_close(&fd);
+        return EXIT_CODE_PROTOCOL;
+    }
+    size_t len = (size_t)m->length; /* the seals keep it that long: no SIGBUS */
+    void *text = mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, 0);
+    int error = errno;
+    fd_close(&fd);
+    if (text == MAP_FAILED) {
+        log_crit("config_unreadable", "error=%s", log_q(strerror(error)));
+        return EXIT_CODE_OSERR;
+    }
+    enum exitcode code = parse(text, len, m, out);
+    (void)munmap(text, len);
+    return code;
+}
