@@ -1,0 +1,201 @@
+/* batch - see batch.h. */
+#include "workers/ingest/batch.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fatal.h"
+#include "common/base/mem.h"
+#include "ipc/msg.h"
+
+#define POOL_MAX      64
+#define POOL_BODY_MAX (128u << 10) /* a bigger body is not kept */
+
+static void on_flush(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    (void)revents;
+    struct batch_set *s = w->data;
+    double now = ev_now(loop);
+    for (;;) {
+        struct batch *b = list_first(&s->open, struct batch, link);
+        if (b == NULL)
+            return;
+        if (b->due > now) {
+            ev_timer_set(w, b->due - now, 0.);
+            ev_timer_start(loop, w);
+            return;
+        }
+        batch_close(s, b);
+    }
+}
+
+void batch_set_init(struct batch_set *s, struct ev_loop *loop, const struct batch_options *o,
+                    struct http_budget *budget, void (*closed)(struct batch *b, void *arg), void *arg)
+{
+    *s = (struct batch_set){.o = *o, .budget = budget, .loop = loop, .closed = closed, .arg = arg};
+    list_init(&s->open);
+    list_init(&s->pool);
+    ev_timer_init(&s->flush, on_flush, 0., 0.);
+    s->flush.data = s;
+}
+
+static void release(struct batch_set *s, struct batch *b)
+{
+    s->budget->used -= b->charged;
+    buf_fini(&b->lb.body);
+    free(b);
+}
+
+void batch_set_fini(struct batch_set *s)
+{
+    struct batch *b;
+    ev_timer_stop(s->loop, &s->flush);
+    list_foreach(b, &s->open, struct batch, link)
+    {
+        b->lane->open = NULL;
+        release(s, b);
+    }
+    list_foreach(b, &s->pool, struct batch, link)
+    {
+        release(s, b);
+    }
+}
+
+/* The body's memory has changed: the budget follows. */
+static void charge(struct batch_set *s, struct batch *b)
+{
+    s->budget->used += b->lb.body.cap - b->charged;
+    b->charged = b->lb.body.cap;
+}
+
+static struct batch *take_from_pool(struct batch_set *s)
+{
+    struct batch *b = list_first(&s->pool, struct batch, link);
+    if (b != NULL) {
+        list_remove(&b->link);
+        s->n_pool--;
+        return b;
+    }
+    b = mem_try(sizeof *b);
+    if (b == NULL)
+        return NULL;
+    memset(b, 0, sizeof *b);
+    buf_init(&b->lb.body, BATCH_BODY_MAX);
+    return b;
+}
+
+static struct batch *open_batch(struct batch_set *s, struct batch_lane *lane)
+{
+    struct batch *b = take_from_pool(s);
+    if (b == NULL)
+        return NULL;
+    list_init(&b->parts);
+    list_init(&b->lb.link);
+    id_new(b->lb.id);
+    b->lb.tries = 0;
+    b->lb.n_events = 0;
+    b->lb.source = lane->source;
+    b->lb.queue = lane->queue;
+    b->lb.order_key = "";
+    b->lb.on = NULL;
+    b->lane = lane;
+    b->due = ev_now(s->loop) + s->o.flush_interval;
+    lane->open = b;
+    list_push_back(&s->open, &b->link);
+    s->batches++;
+    if (!ev_is_active(&s->flush)) {
+        ev_timer_set(&s->flush, s->o.flush_interval, 0.);
+        ev_timer_start(s->loop, &s->flush);
+    }
+    return b;
+}
+
+struct batch *batch_room(struct batch_set *s, struct batch_lane *lane, size_t bytes)
+{
+    struct batch *b = lane->open;
+    if (b != NULL && (b->lb.n_events >= s->o.flush_at ||
+                      (b->lb.n_events > 0 && b->lb.body.len + bytes > s->o.max_bytes))) {
+        batch_close(s, b);
+        b = NULL;
+    }
+    if (b == NULL && (b = open_batch(s, lane)) == NULL)
+        return NULL;
+    int r = buf_reserve(&b->lb.body, bytes + BATCH_EVENT_OVERHEAD);
+    charge(s, b);
+    return r < 0 ? NULL : b;
+}
+
+static void added(struct batch_set *s, struct batch *b)
+{
+    b->lb.n_events++;
+    s->events++;
+    charge(s, b);
+}
+
+int batch_add(struct batch_set *s, struct batch *b, const struct event *e, const struct event_context *c,
+              const char **text, size_t *len)
+{
+    struct buf *body = &b->lb.body;
+    size_t start = body->len;
+    if (msg_event_begin(body) < 0)
+        return -1;
+    if (event_write_scanned(e, c, body) < 0) {
+        body->len = start;
+        return -1;
+    }
+    msg_event_end(body, start);
+    *text = body->data + start + MSG_EVENT_HEAD;
+    *len = body->len - start - MSG_EVENT_HEAD;
+    added(s, b);
+    return 0;
+}
+
+int batch_copy(struct batch_set *s, struct batch *b, const char *text, size_t len)
+{
+    if (msg_pack_event(&b->lb.body, text, len) < 0)
+        return -1;
+    added(s, b);
+    return 0;
+}
+
+void batch_close(struct batch_set *s, struct batch *b)
+{
+    ASSERT(b->lane->open == b);
+    list_remove(&b->link);
+    b->lane->open = NULL;
+    b->lane->closed++;
+    s->closed(b, s->arg);
+}
+
+void batch_close_all(struct batch_set *s)
+{
+    struct batch *b;
+    while ((b = list_first(&s->open, struct batch, link)) != NULL)
+        batch_close(s, b);
+}
+
+void batch_close_idle(struct batch_set *s)
+{
+    struct batch *b;
+    list_foreach(b, &s->open, struct batch, link)
+    {
+        if (b->lane->closed == 0)
+            batch_close(s, b);
+    }
+}
+
+void batch_free(struct batch_set *s, struct batch *b)
+{
+    ASSERT(list_empty(&b->parts) && !list_linked(&b->link) && b->lb.on == NULL);
+    b->lane->closed--;
+    s->events -= b->lb.n_events;
+    s->batches--;
+    if (s->n_pool >= POOL_MAX || b->lb.body.cap > POOL_BODY_MAX) {
+        release(s, b);
+        return;
+    }
+    buf_reset(&b->lb.body);
+    list_push_back(&s->pool, &b->link);
+    s->n_pool++;
+}

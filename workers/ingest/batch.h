@@ -1,0 +1,75 @@
+/* batch - events gathered into batches: one open batch a lane (source and queue), closed by count, bytes or age.
+ *
+ * Open batches stand in the order of their opening; a closed one is handed to `closed` and is the receiver's until
+ * batch_free. Every byte of a body is charged to the budget; every event counts as held until its batch is freed.
+ */
+#ifndef DRAY_WORKERS_INGEST_BATCH_H
+#define DRAY_WORKERS_INGEST_BATCH_H
+
+#include <ev.h>
+
+#include "common/event/event.h"
+#include "common/http/server.h"
+#include "ipc/link_send.h"
+
+#define BATCH_EVENT_OVERHEAD 512 /* most bytes that taking an event adds to its text */
+#define BATCH_BODY_MAX       ((8u << 20) - 4096)
+
+struct batch;
+
+struct batch_lane {
+    const char *source, *queue;
+    struct batch *open;
+    unsigned closed; /* closed and not yet freed */
+};
+
+struct batch {
+    struct link_batch lb; /* lb.link: in flight */
+    struct list link;     /* open, ready or parked */
+    struct list parts;    /* struct waiter_part: the requests whose events are in it */
+    struct batch_lane *lane;
+    double due;     /* open: to be closed by then; parked: ready again then */
+    size_t charged; /* to the budget */
+};
+
+struct batch_options {
+    unsigned flush_at;
+    double flush_interval; /* seconds */
+    size_t max_bytes;
+};
+
+struct batch_set {
+    struct batch_options o;
+    struct http_budget *budget;
+    struct ev_loop *loop;
+    ev_timer flush;
+    struct list open; /* oldest first */
+    struct list pool; /* freed ones, with their memory */
+    size_t n_pool;
+    size_t events; /* held in all batches that are not freed */
+    size_t batches;
+    void (*closed)(struct batch *b, void *arg);
+    void *arg;
+};
+
+void batch_set_init(struct batch_set *s, struct ev_loop *loop, const struct batch_options *o,
+                    struct http_budget *budget, void (*closed)(struct batch *b, void *arg), void *arg);
+void batch_set_fini(struct batch_set *s); /* open batches are freed; their parts must be gone */
+
+/* The lane's open batch with room for an event of `bytes`; what was full is closed. NULL with ENOMEM. */
+struct batch *batch_room(struct batch_set *s, struct batch_lane *lane, size_t bytes);
+/* Takes the event into b, which batch_room gave; *text, *len: the event as it stands there, until the next call.
+ * -1 with EMSGSIZE, ENOMEM: b is as it was. */
+int batch_add(struct batch_set *s, struct batch *b, const struct event *e, const struct event_context *c,
+              const char **text, size_t *len);
+/* The same for the text of an event that was taken into another batch. */
+int batch_copy(struct batch_set *s, struct batch *b, const char *text, size_t len);
+
+void batch_close(struct batch_set *s, struct batch *b);
+void batch_close_all(struct batch_set *s);
+/* Closes the open batches of lanes that have nothing under way (called when some link has room). */
+void batch_close_idle(struct batch_set *s);
+/* A closed batch is done with: in no list and without parts. */
+void batch_free(struct batch_set *s, struct batch *b);
+
+#endif

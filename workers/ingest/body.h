@@ -1,0 +1,32 @@
+/* body - the events in the text of a request, validated and indexed in one pass. Pure.
+ *
+ * Slices point into the text. Members other than `batch` and `writeKey` are validated and left alone. */
+#ifndef DRAY_WORKERS_INGEST_BODY_H
+#define DRAY_WORKERS_INGEST_BODY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/event/event.h"
+
+struct body {
+    size_t max_events;
+    struct event *events; /* elements of `batch`, or the one event */
+    size_t n, cap;
+    const char *surplus; /* text of the elements behind max_events, commas between them */
+    size_t surplus_len, n_surplus;
+    struct json_slice write_key; /* len 0: there is none */
+};
+
+void body_init(struct body *b, size_t max_events);
+void body_fini(struct body *b);
+extern const char body_invalid[]; /* "invalid json" */
+/* {"batch":[...],...}. NULL, or the text of the answer: body_invalid, "empty batch payload". The last member of a
+ * name counts. */
+const char *body_scan_batch(struct body *b, const char *text, size_t len);
+/* One event. NULL, or body_invalid. */
+const char *body_scan_event(struct body *b, const char *text, size_t len);
+/* The text is no longer needed: what an unusually big request took is given back. */
+void body_done(struct body *b);
+
+#endif

@@ -1,0 +1,23 @@
+/* endpoint - the table of routes. */
+#ifndef DRAY_WORKERS_INGEST_ENDPOINT_H
+#define DRAY_WORKERS_INGEST_ENDPOINT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum endpoint_kind { ENDPOINT_BATCH, ENDPOINT_EVENT, ENDPOINT_HEALTH };
+
+struct endpoint {
+    const char *path;
+    enum endpoint_kind kind;
+    const char *allow; /* methods, as the Allow header has them */
+    const char *type;  /* of ENDPOINT_EVENT: forced on the event */
+};
+
+/* NULL: 404. */
+const struct endpoint *endpoint_find(const char *path);
+bool endpoint_allows(const struct endpoint *e, const char *method);
+/* The rows in their order; NULL behind the last one. */
+const struct endpoint *endpoint_row(size_t i);
+
+#endif

@@ -1,0 +1,15 @@
+/* fanout - the events of one request into the batches of every destination. */
+#ifndef DRAY_WORKERS_INGEST_FANOUT_H
+#define DRAY_WORKERS_INGEST_FANOUT_H
+
+#include "workers/ingest/ingest.h"
+#include "workers/ingest/reply.h"
+
+/* Is there room for n events of `bytes` of text in all their batches? False: *why. Asked before the first is taken, so
+ * that a request is taken whole or not at all. */
+bool fanout_room(const struct ingest *g, size_t n, size_t bytes, enum reply_busy *why);
+/* Takes one event into the open batch of each destination; w (may be NULL) waits for each. -1 with ENOMEM. */
+int fanout_take(struct ingest *g, struct source *s, const struct event *e, const struct event_context *c,
+                struct waiter *w);
+
+#endif

@@ -1,0 +1,27 @@
+/* reply - the answers to senders, in the form that `ingest.compat` asks for. */
+#ifndef DRAY_WORKERS_INGEST_REPLY_H
+#define DRAY_WORKERS_INGEST_REPLY_H
+
+#include "workers/ingest/ingest.h"
+
+/* Why a request is sent away with 503 and Retry-After. */
+enum reply_busy {
+    REPLY_BUSY_EVENTS, /* max_internal_queue_size */
+    REPLY_BUSY_MEMORY,
+    REPLY_BUSY_TIMEOUT,   /* not known to be stored within ack_timeout */
+    REPLY_BUSY_NO_WORKER, /* the queue is full because there is no worker */
+    REPLY_BUSY_QUARANTINE,
+    REPLY_BUSY_DRAINING,
+    REPLY_BUSY_NO_DESTINATION,
+};
+
+/* 2xx. quarantined events and the fault of the first are told when there are any. */
+void reply_ok(struct ingest *g, struct http_request *r, struct source *s, uint32_t accepted,
+              uint32_t quarantined, enum event_fault fault);
+void reply_error(struct ingest *g, struct http_request *r, struct source *s, int status, const char *text);
+void reply_not_allowed(struct ingest *g, struct http_request *r, const char *allow);
+void reply_busy(struct ingest *g, struct http_request *r, struct source *s, enum reply_busy why);
+/* GET /health. */
+void reply_health(struct ingest *g, struct http_request *r);
+
+#endif

@@ -1,0 +1,274 @@
+/* request - see request.h.
+ *
+ * Order: who sends (write key), what (gzip, JSON), each event's faults, room for all of it; only then is anything
+ * taken: the bad elements into the quarantine, the good ones into batches. A request none of whose events can be taken
+ * is refused as a whole (400): its sender is broken, and should see it. What is merely too big or too many is set
+ * aside, whatever it travels with.
+ */
+#include "workers/ingest/request.h"
+
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "workers/ingest/auth.h"
+#include "workers/ingest/fanout.h"
+#include "workers/ingest/reply.h"
+
+struct taking {
+    struct ingest *g;
+    struct http_request *r;
+    struct source *s;
+    struct event_context context;
+    size_t good, invalid, big, good_bytes;
+    enum event_fault first_invalid, first_bad;
+};
+
+/* The source of this key; NULL: answered. */
+static struct source *admit(struct ingest *g, struct http_request *r, const char *key)
+{
+    struct source *s = source_find(g->sources, key);
+    if (s == NULL)
+        reply_error(g, r, NULL, 401, "invalid write key");
+    else if (!s->enabled)
+        reply_error(g, r, s, 404, "source is disabled");
+    return s != NULL && s->enabled ? s : NULL;
+}
+
+static bool refuse_early(struct ingest *g, struct http_request *r, struct source *s)
+{
+    if (g->draining)
+        reply_busy(g, r, s, REPLY_BUSY_DRAINING);
+    else if (g->conf->n_destinations == 0)
+        reply_busy(g, r, s, REPLY_BUSY_NO_DESTINATION);
+    else if (g->shedding)
+        reply_busy(g, r, s, REPLY_BUSY_MEMORY);
+    else
+        return false;
+    return true;
+}
+
+static bool is_gzip(const char *encoding)
+{
+    return strcasecmp(encoding, "gzip") == 0 || strcasecmp(encoding, "x-gzip") == 0;
+}
+
+/* The text of the body; NULL: answered. */
+static const char *decode(struct ingest *g, struct http_request *r, struct source *s, size_t *len)
+{
+    const char *body = http_request_body(r, len), *text;
+    const char *encoding = http_request_header(r, "content-encoding");
+    if (*len == 0) {
+        reply_error(g, r, s, 400, "request body is nil");
+        return NULL;
+    }
+    if (encoding == NULL || *encoding == '\0' || strcasecmp(encoding, "identity") == 0)
+        return body;
+    if (!is_gzip(encoding)) {
+        reply_error(g, r, s, 415, "unsupported content encoding");
+        return NULL;
+    }
+    switch (inflate_gzip(g->inflate, body, *len, &text, len)) {
+    case INFLATE_OK:
+        return text;
+    case INFLATE_TOO_BIG:
+        reply_error(g, r, s, 413, "request size exceeds max limit");
+        break;
+    case INFLATE_BROKEN:
+        reply_error(g, r, s, 400, "failed to read body from request");
+        break;
+    case INFLATE_NO_ROOM:
+        reply_busy(g, r, s, REPLY_BUSY_MEMORY);
+        break;
+    }
+    return NULL;
+}
+
+static void look(struct taking *t)
+{
+    const struct body *b = &t->g->body;
+    char key[MSG_KEY_MAX];
+    for (size_t i = 0; i < b->n; i++) {
+        enum event_fault f = event_check_scanned(&b->events[i], &t->context, key, sizeof key);
+        if (f == EVENT_OK) {
+            t->good++;
+            t->good_bytes += b->events[i].value.len;
+            continue;
+        }
+        if (t->first_bad == EVENT_OK)
+            t->first_bad = f;
+        if (f == EVENT_TOO_BIG) {
+            t->big++;
+            continue;
+        }
+        if (t->invalid++ == 0)
+            t->first_invalid = f;
+    }
+    if (b->n_surplus > 0 && t->first_bad == EVENT_OK)
+        t->first_bad = EVENT_TOO_MANY;
+}
+
+/* Refuses the whole request where the configuration, or the request, leaves nothing else. */
+static bool refuse_whole(struct taking *t)
+{
+    const struct conf_ingest *c = &t->g->conf->ingest;
+    size_t big = t->big + t->g->body.n_surplus;
+    enum reply_busy why;
+    if (t->invalid > 0 && (c->invalid_event == CONF_BAD_EVENT_REJECT || (t->good == 0 && big == 0))) {
+        reply_error(t->g, t->r, t->s, 400, event_fault_text(t->first_invalid));
+    } else if (big > 0 && c->oversize_event == CONF_BAD_EVENT_REJECT) {
+        enum event_fault f = t->big > 0 ? EVENT_TOO_BIG : EVENT_TOO_MANY;
+        reply_error(t->g, t->r, t->s, 413, event_fault_text(f));
+    } else if (t->good > 0 && !fanout_room(t->g, t->good, t->good_bytes, &why)) {
+        reply_busy(t->g, t->r, t->s, why);
+    } else {
+        return false;
+    }
+    metric_add(t->s->refused, t->good + t->invalid + big);
+    return true;
+}
+
+static void on_quarantined(void *arg, int error)
+{
+    if (error != 0)
+        log_error("quarantine_failed", "error=%s", log_q(strerror(error)));
+    waiter_release(arg, error != 0);
+}
+
+static int set_aside_one(struct taking *t, struct waiter *w, enum event_fault f, const char *text, size_t len,
+                         size_t events)
+{
+    struct quarantine *q = ingest_quarantine(t->g);
+    waiter_hold(w);
+    if (q == NULL ||
+        quarantine_put(q, event_fault_name(f), t->s->id, "", "", text, len, on_quarantined, w) < 0) {
+        log_warn("quarantine_refused", "source=%s error=%s", log_q(t->s->id), log_q(strerror(errno)));
+        waiter_release(w, true);
+        return -1;
+    }
+    w->quarantined += (uint32_t)events;
+    metric_add(t->s->quarantined, events);
+    ingest_count_quarantined(t->g, event_fault_name(f));
+    return 0;
+}
+
+/* The bad elements into the quarantine; -1: w has failed. */
+static int set_aside(struct taking *t, struct waiter *w)
+{
+    const struct body *b = &t->g->body;
+    char key[MSG_KEY_MAX];
+    w->fault = t->first_bad;
+    for (size_t i = 0; i < b->n && t->invalid + t->big > 0; i++) {
+        const struct json_slice *v = &b->events[i].value;
+        enum event_fault f = event_check_scanned(&b->events[i], &t->context, key, sizeof key);
+        if (f != EVENT_OK && set_aside_one(t, w, f, v->text, v->len, 1) < 0)
+            return -1;
+    }
+    return b->n_surplus > 0 ? set_aside_one(t, w, EVENT_TOO_MANY, b->surplus, b->surplus_len, b->n_surplus)
+                            : 0;
+}
+
+/* The good events into batches; -1: out of memory in the middle. */
+static int take_good(struct taking *t, struct waiter *w)
+{
+    const struct body *b = &t->g->body;
+    bool all = t->good == b->n;
+    char key[MSG_KEY_MAX];
+    for (size_t i = 0; i < b->n; i++)
+        if (all || event_check_scanned(&b->events[i], &t->context, key, sizeof key) == EVENT_OK)
+            if (fanout_take(t->g, t->s, &b->events[i], &t->context, w) < 0)
+                return -1;
+    return 0;
+}
+
+static void take(struct taking *t)
+{
+    struct ingest *g = t->g;
+    bool bad = t->first_bad != EVENT_OK, wait = g->conf->ingest.ack == CONF_ACK_QUEUE;
+    struct waiter *w = NULL;
+    if (wait || bad) {
+        w = waiter_new(&g->waiters, t->r, t->s);
+        w->accepted = (uint32_t)t->good;
+        http_request_set_user(t->r, w);
+    }
+    if (bad && set_aside(t, w) < 0) {
+        waiter_sealed(w);
+        return;
+    }
+    int r = take_good(t, wait ? w : NULL);
+    if (w == NULL) {
+        if (r == 0)
+            reply_ok(g, t->r, t->s, (uint32_t)t->good, 0, EVENT_OK);
+        else
+            reply_busy(g, t->r, t->s, REPLY_BUSY_MEMORY);
+        return;
+    }
+    if (r == 0)
+        http_request_drop_body(t->r);
+    waiter_release(w, r < 0); /* as waiter_sealed */
+}
+
+static void handle_text(struct ingest *g, struct http_request *r, struct source *s, const struct endpoint *e,
+                        const char *text, size_t len)
+{
+    char key[AUTH_KEY_MAX], received_at[CLOCK_TEXT_SIZE];
+    const char *why = e->kind == ENDPOINT_BATCH ? body_scan_batch(&g->body, text, len)
+                                                : body_scan_event(&g->body, text, len);
+    if (s == NULL) { /* the body is the last place where a key may be */
+        const struct json_slice *k = &g->body.write_key;
+        if (k->len == 0 || k->type != JSON_STRING || json_string(k, key, sizeof key) < 0) {
+            if (why == body_invalid) /* who sends it cannot be read either */
+                reply_error(g, r, NULL, 400, why);
+            else
+                reply_error(g, r, NULL, 401, "failed to read writekey from header");
+            return;
+        }
+        s = admit(g, r, key);
+        if (s == NULL)
+            return;
+    }
+    metric_add(s->body_bytes, len);
+    if (why != NULL) {
+        reply_error(g, r, s, 400, why);
+        return;
+    }
+    const char *peer = http_request_peer(r);
+    size_t most = BATCH_BODY_MAX - BATCH_EVENT_OVERHEAD;
+    size_t limit = g->conf->ingest.limits_event_bytes;
+    struct taking t = {.g = g, .r = r, .s = s};
+    t.context.type = e->type;
+    t.context.received_ms = clock_wall_ms();
+    t.context.received_at = clock_format_wall(t.context.received_ms, received_at);
+    t.context.request_ip = peer != NULL && strcmp(peer, "unix") != 0 ? peer : NULL;
+    t.context.max_bytes = limit < most ? limit : most;
+    look(&t);
+    if (!refuse_whole(&t))
+        take(&t);
+}
+
+void request_handle(struct ingest *g, struct http_request *r, const struct endpoint *e)
+{
+    char key[AUTH_KEY_MAX];
+    struct source *s = NULL;
+    size_t wire, len;
+    if (auth_basic_user(http_request_header(r, "authorization"), key) ||
+        http_query_get(http_request_query(r), "writeKey", key, sizeof key)) {
+        s = admit(g, r, key);
+        if (s == NULL)
+            return;
+    }
+    if (refuse_early(g, r, s))
+        return;
+    http_request_body(r, &wire);
+    len = wire;
+    if (s != NULL)
+        metric_add(s->wire_bytes, wire);
+    const char *text = decode(g, r, s, &len);
+    if (text == NULL)
+        return;
+    handle_text(g, r, s, e, text, len);
+    body_done(&g->body);
+    inflate_done(g->inflate);
+}

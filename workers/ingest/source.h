@@ -1,0 +1,35 @@
+/* source - the sources of the configuration, found by write key, each with its counters and its lanes. */
+#ifndef DRAY_WORKERS_INGEST_SOURCE_H
+#define DRAY_WORKERS_INGEST_SOURCE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/conf/conf.h"
+#include "common/metrics/metrics.h"
+#include "workers/ingest/batch.h"
+
+#define SOURCE_STATUSES 24 /* different statuses that are counted */
+
+struct source {
+    const char *id; /* "" for requests without a known source */
+    bool enabled;
+    struct batch_lane *lanes; /* one a destination */
+    struct metric *accepted, *quarantined, *refused, *wire_bytes, *body_bytes, *duration;
+    struct source_status {
+        int status;
+        struct metric *requests;
+    } statuses[SOURCE_STATUSES];
+    struct metrics *metrics;
+};
+
+struct source_table;
+
+/* conf must outlive the table. */
+struct source_table *source_table_new(const struct conf *conf, struct metrics *metrics);
+void source_table_free(struct source_table *t);
+struct source *source_find(struct source_table *t, const char *write_key); /* NULL: no such key */
+struct source *source_unknown(struct source_table *t);
+void source_count_request(struct source *s, int status, uint64_t duration_us);
+
+#endif

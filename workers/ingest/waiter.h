@@ -1,0 +1,79 @@
+/* waiter - the requests that wait until their events are stored.
+ *
+ * A request's events may stand in several batches; it is answered when the last part is done (or at once when one has
+ * failed for good, or when the time is up: then the parts go on without it). The clock is the loop's.
+ */
+#ifndef DRAY_WORKERS_INGEST_WAITER_H
+#define DRAY_WORKERS_INGEST_WAITER_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/list.h"
+#include "common/event/event.h"
+
+struct http_request;
+struct source;
+struct waiter;
+
+enum waiter_outcome {
+    WAITER_DONE,    /* everything is stored or in quarantine */
+    WAITER_FAILED,  /* a part could not be made durable */
+    WAITER_TIMEOUT, /* the outcome is unknown */
+    WAITER_DRAIN,   /* this process ends before the outcome is known */
+};
+
+struct waiter_part {
+    struct list link; /* in a batch's parts */
+    struct waiter *waiter;
+};
+
+struct waiter {
+    struct list link;             /* in order of their time-out, while there is a request */
+    struct http_request *request; /* NULL: answered or gone */
+    struct source *source;
+    double deadline;
+    uint32_t outstanding; /* parts, and its maker until waiter_sealed */
+    bool failed;
+    uint32_t accepted, quarantined; /* events */
+    enum event_fault fault;         /* of the first quarantined one */
+    struct waiter_part first;       /* saves an allocation in most cases */
+    bool first_used;
+    struct waiter_set *set;
+};
+
+/* Answers w->request; afterwards the request is forgotten. */
+typedef void (*waiter_answer_fn)(struct waiter *w, enum waiter_outcome outcome, void *arg);
+
+struct waiter_set {
+    struct ev_loop *loop;
+    ev_timer timer;
+    double timeout; /* seconds */
+    struct list waiting;
+    struct list pool;
+    size_t n_pool;
+    waiter_answer_fn answer;
+    void *arg;
+};
+
+void waiter_set_init(struct waiter_set *s, struct ev_loop *loop, uint64_t timeout_ms, waiter_answer_fn answer,
+                     void *arg);
+void waiter_set_fini(struct waiter_set *s);
+/* Answers everybody who waits. */
+void waiter_answer_all(struct waiter_set *s, enum waiter_outcome outcome);
+
+struct waiter *waiter_new(struct waiter_set *s, struct http_request *r, struct source *source);
+/* w waits for the batch whose parts these are (once a batch). */
+void waiter_join(struct waiter *w, struct list *parts);
+/* w waits for something else, which calls waiter_release. */
+void waiter_hold(struct waiter *w);
+void waiter_release(struct waiter *w, bool failed);
+/* All parts are known: the maker's own hold ends. w may be gone afterwards. */
+void waiter_sealed(struct waiter *w);
+/* The client is gone. */
+void waiter_aborted(struct waiter *w);
+/* The batch of these parts is done; the list is empty afterwards. */
+void waiter_parts_done(struct list *parts, bool failed);
+
+#endif
