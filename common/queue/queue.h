@@ -26,8 +26,9 @@ struct queue_options {
     uint64_t lock_ms;
     uint64_t stalled_interval_ms;
     uint64_t max_stalled;
-    uint64_t keep_completed_count, keep_completed_age_ms, keep_failed_age_ms; /* for jobs without options of their own */
-    uint64_t tombstone_ms; /* a removed finished job's id stays known for so long; 0 = 120000 */
+    uint64_t keep_completed_count, keep_completed_age_ms,
+        keep_failed_age_ms; /* for jobs without options of their own */
+    uint64_t tombstone_ms;  /* a removed finished job's id stays known for so long; 0 = 120000 */
 };
 
 enum queue_status {
@@ -44,6 +45,8 @@ const char *queue_status_name(enum queue_status s);
 
 /* Copies the options. The scripts must have been registered (queue_register_scripts) before the connection was made. */
 struct queue *queue_new(struct ev_loop *loop, struct redis *r, const struct queue_options *o);
+/* Whatever is still asked for is answered inside the call (QUEUE_AWAY or QUEUE_UNKNOWN). Free the queue before its
+ * connection. May be called inside a callback. NULL is fine. */
 void queue_free(struct queue *q);
 void queue_register_scripts(void);
 const char *queue_name(const struct queue *q);
@@ -56,7 +59,7 @@ void queue_add(struct queue *q, const char *id, const void *data, size_t len, qu
 
 /* ---- take.c */
 struct queue_job {
-    const char *id, *name; /* name: "__default__" for dray's own */
+    const char *id, *name;   /* name: "__default__" for dray's own */
     const char *data, *opts; /* JSON text as stored */
     size_t data_len, opts_len;
     uint64_t timestamp_ms;  /* when it was added */
@@ -71,23 +74,30 @@ void queue_take(struct queue *q, unsigned max, queue_taken_fn taken, void *arg);
 
 /* ---- settle.c: all need the lock. Grouped per loop turn. */
 /* value: JSON text (the return value). Options of the job (removeOnComplete) come before the defaults. */
-void queue_complete(struct queue *q, const struct queue_job *job, const char *value, queue_done_fn done, void *arg);
+void queue_complete(struct queue *q, const struct queue_job *job, const char *value, queue_done_fn done,
+                    void *arg);
 /* reason: plain text, as Bull's failedReason; also appended to stacktrace. Counts an attempt. */
-void queue_fail(struct queue *q, const struct queue_job *job, const char *reason, queue_done_fn done, void *arg);
+void queue_fail(struct queue *q, const struct queue_job *job, const char *reason, queue_done_fn done,
+                void *arg);
 /* Back to delayed, due after delay_ms by Redis' clock; counts an attempt if count_attempt. delay_ms 0: to wait. */
-void queue_delay(struct queue *q, const struct queue_job *job, uint64_t delay_ms, bool count_attempt, const char *reason,
-                 queue_done_fn done, void *arg);
+void queue_delay(struct queue *q, const struct queue_job *job, uint64_t delay_ms, bool count_attempt,
+                 const char *reason, queue_done_fn done, void *arg);
 /* Gives a job back untouched: to the end of wait that is taken next; no attempt, no stall is counted. */
 void queue_hand_back(struct queue *q, const char *id, queue_done_fn done, void *arg);
 /* Extends the locks of all ids; lost is called for each that is not ours any more, then done. */
 typedef void (*queue_lost_fn)(const char *id, void *arg);
-void queue_renew(struct queue *q, const char *const *ids, size_t n, queue_lost_fn lost, queue_done_fn done, void *arg);
+void queue_renew(struct queue *q, const char *const *ids, size_t n, queue_lost_fn lost, queue_done_fn done,
+                 void *arg);
 /* (struct queue_job above: only id, opts, attempts_made are read; the caller keeps copies.) */
 
 /* ---- release.c: what a dead process left behind */
 typedef void (*queue_released_fn)(enum queue_status s, uint64_t jobs, void *arg);
 /* Hands back every active job locked by exactly this token. The caller has ended the dead one's connections first. */
 void queue_release_token(struct queue *q, const char *token, queue_released_fn done, void *arg);
+/* The same, but for the ids in hand: after a connection was lost, jobs may be locked by our token that a take with an
+ * unknown outcome moved; they are handed back at once instead of stalling. */
+void queue_release_strays(struct queue *q, const char *const *in_hand, size_t n, queue_released_fn done,
+                          void *arg);
 /* The distinct tokens among active jobs' locks that begin with prefix (at most 256). */
 typedef void (*queue_tokens_fn)(enum queue_status s, const char *const *tokens, size_t n, void *arg);
 void queue_list_tokens(struct queue *q, const char *prefix, queue_tokens_fn fn, void *arg);
@@ -95,14 +105,17 @@ void queue_list_tokens(struct queue *q, const char *prefix, queue_tokens_fn fn, 
 /* ---- tick.c: done by one process of the fleet at a time, the holder of the queue's tick lease */
 struct queue_counts {
     uint64_t wait, active, delayed, paused, completed, failed;
-    uint64_t oldest_wait_ms;  /* age of the job that is next */
-    uint64_t promote_lag_ms;  /* how late the oldest due delayed job is */
+    uint64_t oldest_wait_ms; /* age of the job that is next */
+    uint64_t promote_lag_ms; /* how late the oldest due delayed job is */
     bool is_paused;
 };
 struct queue_tick_events {
-    void (*promoted)(struct queue *q, uint64_t jobs, void *arg);                     /* due delayed jobs went to wait */
-    void (*stalled)(struct queue *q, uint64_t requeued, uint64_t failed, void *arg); /* Bull's check, dray's limit */
-    void (*counted)(struct queue *q, const struct queue_counts *c, void *arg);       /* once a second */
+    void (*promoted)(struct queue *q, uint64_t jobs, void *arg); /* due delayed jobs went to wait */
+    void (*stalled)(struct queue *q, uint64_t requeued, uint64_t failed,
+                    void *arg); /* Bull's check, dray's limit */
+    void (*counted)(struct queue *q, const struct queue_counts *c, void *arg); /* once a second */
+    void (*swept)(struct queue *q, uint64_t completed, uint64_t failed,
+                  void *arg); /* finished jobs were deleted */
 };
 /* Every ~100 ms tries to be or stay the holder (lease of 1 s); the holder promotes what is due by Redis' clock, runs the
  * stalled check each stalled_interval, sweeps completed and failed by count and age, and counts. */
@@ -112,8 +125,8 @@ void queue_tick_stop(struct queue *q); /* gives the lease up */
 /* ---- waker.c: an own connection, named as Bull names its workers, blocked in BLMOVE wait wait RIGHT RIGHT: it wakes
  * when there is work and moves nothing */
 struct queue_waker;
-struct queue_waker *queue_waker_new(struct ev_loop *loop, const struct redis_options *o, const struct queue_options *q,
-                                    void (*wake)(void *arg), void *arg);
+struct queue_waker *queue_waker_new(struct ev_loop *loop, const struct redis_options *o,
+                                    const struct queue_options *q, void (*wake)(void *arg), void *arg);
 void queue_waker_free(struct queue_waker *w);
 int64_t queue_waker_client_id(const struct queue_waker *w);
 /* The next wake is wanted (call it when a take came back with less than was asked). */

@@ -13,11 +13,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* hiredis has a macro of this name and value; include this header first where both are needed. */
+#ifdef REDIS_OK
+#undef REDIS_OK
+#endif
+
 struct redis;
 struct redisReply; /* hiredis */
 
 struct redis_options {
-    const char *url;      /* redis://[user:password@]host:port/db, unix:///path?db=0 */
+    const char *url;                 /* redis://[user:password@]host:port/db, unix:///path?db=0 */
     const char *username, *password; /* "" = as in the url */
     const char *client_name;         /* CLIENT SETNAME, or NULL */
     uint64_t connect_timeout_ms, command_timeout_ms; /* command_timeout 0: none (blocking commands) */
@@ -46,8 +51,12 @@ struct redis_events {
 typedef void (*redis_reply_fn)(enum redis_status status, const struct redisReply *reply, void *arg);
 
 /* Copies the options. */
-struct redis *redis_new(struct ev_loop *loop, const struct redis_options *o, const struct redis_events *events, void *arg);
+struct redis *redis_new(struct ev_loop *loop, const struct redis_options *o,
+                        const struct redis_events *events, void *arg);
 void redis_free(struct redis *r); /* pending callbacks get REDIS_UNKNOWN inside the call; NULL is fine */
+
+/* Ends the connection, as if it had been lost; it comes back by itself. */
+void redis_drop(struct redis *r, const char *why);
 
 enum redis_state redis_state(const struct redis *r);
 int64_t redis_client_id(const struct redis *r); /* 0 when down */
@@ -59,9 +68,11 @@ size_t redis_unsent(const struct redis *r);
 
 /* Sends one command; fn may be NULL. lens may be NULL (then argv are C strings). Never blocks, never calls fn inside
  * the call except with REDIS_AWAY. */
-void redis_command(struct redis *r, redis_reply_fn fn, void *arg, int argc, const char *const *argv, const size_t *lens);
+void redis_command(struct redis *r, redis_reply_fn fn, void *arg, int argc, const char *const *argv,
+                   const size_t *lens);
 /* The same from printf-like text without binary arguments ("LLEN %s"). */
-void redis_commandf(struct redis *r, redis_reply_fn fn, void *arg, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void redis_commandf(struct redis *r, redis_reply_fn fn, void *arg, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 
 /* Scripts: registered once per process before the first connect, loaded first on every connection (a NOSCRIPT inside
  * EXEC would leave half a transaction), called by SHA-1; on NOSCRIPT they are loaded again and the call repeated. */
@@ -70,8 +81,8 @@ struct redis_script {
     char sha1[41]; /* filled in by redis_script_register */
 };
 void redis_script_register(struct redis_script *s);
-void redis_script_call(struct redis *r, const struct redis_script *s, redis_reply_fn fn, void *arg, int keys, int argc,
-                       const char *const *argv, const size_t *lens);
+void redis_script_call(struct redis *r, const struct redis_script *s, redis_reply_fn fn, void *arg, int keys,
+                       int argc, const char *const *argv, const size_t *lens);
 
 /* First word of an error reply ("OOM", "READONLY", "NOSCRIPT", "ERR") for metrics and decisions. Returns dst. */
 char *redis_error_word(const struct redisReply *reply, char *dst, size_t size);

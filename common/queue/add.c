@@ -1,0 +1,283 @@
+/* add - new jobs.
+ *
+ * One group is one transaction: each job's hash is written natively under <base>dray:new:<id>, then one script call
+ * gives all of them their place, or drops the hash of an id that is or was there. A server that is full refuses a
+ * command while it is queued, and with it the whole transaction. When the server has lost the script, the hashes
+ * stand ready and the script is called again by itself.
+ */
+#include "common/queue/internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/id.h"
+#include "common/base/mem.h"
+#include "common/base/str.h"
+
+#define ID_MAX 128
+
+struct item {
+    struct list link;
+    queue_done_fn done;
+    void *arg;
+    size_t len;
+    char id[ID_MAX];
+    char data[];
+};
+
+struct group {
+    struct queue_call call;
+    struct list items;
+    size_t n;
+    bool direct; /* the reply is the script's own, not EXEC's */
+    enum queue_status refused_as;
+    char refusal[160]; /* what the first queued command was told */
+};
+
+/* Tells the refusal of a queued command, which EXEC does not repeat. Counts as a user of the group's call. */
+struct probe {
+    struct queue_call call;
+    struct group *g;
+};
+
+void queue_add(struct queue *q, const char *id, const void *data, size_t len, queue_done_fn done, void *arg)
+{
+    bool fits = len <= QUEUE_JOB_MAX && q->adds_bytes + len <= QUEUE_JOB_MAX && strlen(id) < ID_MAX;
+    struct item *it = fits ? mem_try(sizeof *it + len) : NULL;
+    if (it == NULL) {
+        it = xcalloc(1, sizeof *it); /* refused at the end of the turn */
+    } else {
+        memset(it, 0, sizeof *it);
+        str_copy(it->id, id, sizeof it->id);
+        memcpy(it->data, data, len);
+        it->len = len;
+        q->adds_bytes += len;
+    }
+    it->done = done;
+    it->arg = arg;
+    list_push_back(&q->adds, &it->link);
+}
+
+static void answer(struct item *it, enum queue_status s, const char *why)
+{
+    list_remove(&it->link);
+    it->done(s, why, it->arg);
+    free(it);
+}
+
+static void answer_all(struct list *items, enum queue_status s, const char *why)
+{
+    struct item *it;
+    while ((it = list_first(items, struct item, link)) != NULL)
+        answer(it, s, why);
+}
+
+static void answer_each(struct group *g, const struct redisReply *codes)
+{
+    struct item *it;
+    for (size_t i = 0; (it = list_first(&g->items, struct item, link)) != NULL; i++) {
+        long long code = -1;
+        if (i < codes->elements && codes->element[i]->type == REDIS_REPLY_INTEGER)
+            code = codes->element[i]->integer;
+        if (code == 1)
+            answer(it, QUEUE_OK, NULL);
+        else if (code == 0)
+            answer(it, QUEUE_DUPLICATE, "a job of this id is or was there");
+        else
+            answer(it, QUEUE_REFUSED, "the job's hash was not written");
+    }
+}
+
+static void call_script(struct queue *q, struct group *g);
+
+/* The script was not known to the server: its hashes stand ready, so that it is called again alone. */
+static void repeat(struct queue *q, struct group *old)
+{
+    struct group *g = xcalloc(1, sizeof *g);
+    list_init(&g->items);
+    g->n = old->n;
+    g->direct = true;
+    struct item *it;
+    while ((it = list_first(&old->items, struct item, link)) != NULL) {
+        list_remove(&it->link);
+        list_push_back(&g->items, &it->link);
+    }
+    q->adds_flying++;
+    call_script(q, g);
+}
+
+/* Hashes that got no place are taken away; nobody waits for that. */
+static void discard(struct queue *q, const struct group *g)
+{
+    const struct item *it;
+    list_foreach(it, &g->items, struct item, link)
+    {
+        char key[QUEUE_KEY_SIZE];
+        snprintf(key, sizeof key, "%sdray:new:%s", q->base, it->id);
+        const char *argv[] = {"DEL", key};
+        redis_command(q->r, NULL, NULL, 2, argv, NULL);
+    }
+}
+
+static void on_added(struct queue_call *c, enum queue_status s, const char *why,
+                     const struct redisReply *reply)
+{
+    struct group *g = (struct group *)(void *)c;
+    struct queue *q = c->q;
+    q->adds_flying--;
+    if (s != QUEUE_OK) {
+        if (g->direct && (s == QUEUE_REFUSED || s == QUEUE_BROKEN))
+            discard(q, g);
+        if (g->refusal[0] != '\0' && s == QUEUE_REFUSED)
+            answer_all(&g->items, g->refused_as, g->refusal);
+        else
+            answer_all(&g->items, s, why);
+        return;
+    }
+    const struct redisReply *codes = reply;
+    if (!g->direct)
+        codes = reply->type == REDIS_REPLY_ARRAY && reply->elements == g->n + 1 ? reply->element[g->n] : NULL;
+    if (codes != NULL && codes->type == REDIS_REPLY_ARRAY) {
+        answer_each(g, codes);
+    } else if (codes != NULL && codes->type == REDIS_REPLY_ERROR) {
+        char word[16];
+        if (strcmp(redis_error_word(codes, word, sizeof word), "NOSCRIPT") == 0) {
+            repeat(q, g);
+            return;
+        }
+        discard(q, g);
+        answer_all(&g->items, queue_status_of(REDIS_ERROR, codes, &why), codes->str);
+    } else {
+        answer_all(&g->items, QUEUE_BROKEN, "Redis gave an unexpected answer");
+    }
+}
+
+static void on_queued(struct queue_call *c, enum queue_status s, const char *why,
+                      const struct redisReply *reply)
+{
+    (void)reply;
+    struct probe *p = (struct probe *)(void *)c;
+    if (s != QUEUE_REFUSED && s != QUEUE_BROKEN)
+        return;
+    p->g->refused_as = s;
+    str_copy(p->g->refusal, why, sizeof p->g->refusal);
+}
+
+/* The arguments of the script: argv needs room for 2 + n. Returns how many. */
+static int list_ids(struct queue *q, const struct group *g, const char **argv)
+{
+    int argc = 0;
+    argv[argc++] = q->o.token;
+    const struct item *it;
+    list_foreach(it, &g->items, struct item, link) argv[argc++] = it->id;
+    return argc;
+}
+
+static void call_script(struct queue *q, struct group *g)
+{
+    const char *argv[1 + QUEUE_GROUP_MAX];
+    g->call.finish = on_added;
+    int argc = list_ids(q, g, argv);
+    queue_call_script(q, &g->call, &queue_script_add, argc, argv, NULL);
+}
+
+static void send_hash(struct queue *q, const struct item *it, redis_reply_fn fn, void *arg)
+{
+    char key[QUEUE_KEY_SIZE], opts[96], stamp[24];
+    uint64_t now = clock_wall_ms();
+    snprintf(key, sizeof key, "%sdray:new:%s", q->base, it->id);
+    snprintf(opts, sizeof opts, "{\"attempts\":1,\"delay\":0,\"timestamp\":%" PRIu64 "}", now);
+    snprintf(stamp, sizeof stamp, "%" PRIu64, now);
+    const char *argv[] = {"HSET", key,         "name", "__default__", "data", it->data,   "opts",
+                          opts,   "timestamp", stamp,  "delay",       "0",    "priority", "0"};
+    enum { ARGC = sizeof argv / sizeof *argv, DATA = 5 };
+    size_t lens[ARGC];
+    for (int i = 0; i < ARGC; i++)
+        lens[i] = i == DATA ? it->len : strlen(argv[i]);
+    redis_command(q->r, fn, arg, ARGC, argv, lens);
+}
+
+static void send_group(struct queue *q, struct group *g)
+{
+    static const char *const multi[] = {"MULTI"}, *const exec[] = {"EXEC"};
+    q->adds_flying++;
+    g->call.finish = on_added;
+    queue_call_begin(q, &g->call);
+    redis_command(q->r, NULL, NULL, 1, multi, NULL);
+    bool first = true;
+    const struct item *it;
+    list_foreach(it, &g->items, struct item, link)
+    {
+        struct probe *p = NULL;
+        if (first) {
+            p = xcalloc(1, sizeof *p);
+            p->g = g;
+            p->call.finish = on_queued;
+            queue_call_begin(q, &p->call);
+        }
+        send_hash(q, it, first ? queue_call_reply : NULL, p);
+        first = false;
+    }
+    const char *argv[5 + QUEUE_GROUP_MAX] = {"EVALSHA", queue_script_add.sha1, "1", q->base};
+    redis_command(q->r, NULL, NULL, 4 + list_ids(q, g, argv + 4), argv, NULL);
+    redis_command(q->r, queue_call_reply, &g->call, 1, exec, NULL);
+}
+
+/* Moves what one transaction may hold from the queue to a new group; NULL when nothing is left. */
+static struct group *gather(struct queue *q)
+{
+    struct group *g = xcalloc(1, sizeof *g);
+    size_t bytes = 0;
+    struct item *it;
+    list_init(&g->items);
+    while (g->n < QUEUE_GROUP_MAX && (it = list_first(&q->adds, struct item, link)) != NULL) {
+        if (it->id[0] != '\0' && g->n > 0 && bytes + it->len > QUEUE_GROUP_BYTES)
+            break;
+        list_remove(&it->link);
+        if (it->id[0] == '\0') {
+            it->done(QUEUE_REFUSED, "too much is waiting to be stored", it->arg);
+            free(it);
+            continue;
+        }
+        q->adds_bytes -= it->len;
+        bytes += it->len;
+        list_push_back(&g->items, &it->link);
+        g->n++;
+    }
+    if (g->n > 0)
+        return g;
+    free(g);
+    return NULL;
+}
+
+void queue_flush_adds(struct queue *q)
+{
+    if (list_empty(&q->adds))
+        return;
+    if (redis_state(q->r) != REDIS_READY) {
+        queue_drop_adds(q, QUEUE_AWAY);
+        return;
+    }
+    while (q->adds_flying < QUEUE_FLYING_MAX && redis_unsent(q->r) < QUEUE_UNSENT_MAX) {
+        struct group *g = gather(q);
+        if (g == NULL)
+            break;
+        send_group(q, g);
+    }
+}
+
+void queue_drop_adds(struct queue *q, enum queue_status s)
+{
+    struct list all;
+    list_init(&all);
+    struct item *it;
+    while ((it = list_first(&q->adds, struct item, link)) != NULL) {
+        list_remove(&it->link);
+        list_push_back(&all, &it->link);
+    }
+    q->adds_bytes = 0;
+    answer_all(&all, s, s == QUEUE_AWAY ? "no connection to Redis" : "the queue was closed");
+}

@@ -1,0 +1,83 @@
+/* internal - what the files of queue/ share; nobody else includes it.
+ *
+ * A queue collects what is asked of it during one loop turn and sends it at the end of the turn, in this order: adds,
+ * settles, takes. So what one turn gave up or added can be taken by the same turn, in one round trip.
+ * Every request to Redis is a queue_call; the queue answers them all, also when it is freed first.
+ */
+#ifndef DRAY_COMMON_QUEUE_INTERNAL_H
+#define DRAY_COMMON_QUEUE_INTERNAL_H
+
+#include "common/queue/queue.h"
+
+#include <hiredis/hiredis.h>
+
+#include "common/base/list.h"
+
+#define QUEUE_KEY_SIZE     512
+#define QUEUE_GROUP_MAX    128          /* jobs of one add or settle call */
+#define QUEUE_GROUP_BYTES  (512u << 10) /* payload of one add call, unless a single job is larger */
+#define QUEUE_UNSENT_MAX   (512u << 10) /* hiredis moves its whole output buffer after each partial write */
+#define QUEUE_FLYING_MAX   2 /* groups of a kind on the way: under load the next one gathers meanwhile */
+#define QUEUE_JOB_MAX      (16u << 20) /* bytes of one job's data */
+#define QUEUE_PENDING_MAX  (64u << 20) /* bytes of adds not yet sent */
+#define QUEUE_TAKE_MAX     256
+#define QUEUE_REASON_MAX   2048
+#define QUEUE_TOMBSTONE_MS 120000
+
+struct queue_tick;
+
+struct queue {
+    struct ev_loop *loop;
+    struct redis *r;
+    struct queue_options o;
+    char *base; /* PREFIX:NAME: */
+    struct list calls;
+    struct list adds, settles, takes; /* not yet sent */
+    size_t adds_bytes;
+    unsigned adds_flying, settles_flying;
+    ev_prepare prepare;
+    ev_idle idle; /* keeps the loop from sleeping on what a callback at the end of a turn asked for */
+    struct queue_tick *tick;
+    unsigned depth; /* inside so many callbacks */
+    bool freed;     /* queue_free was called, perhaps inside one */
+};
+
+struct queue_call {
+    struct list link;
+    struct queue *q; /* NULL once finished */
+    /* s is QUEUE_OK when reply holds no error. The call is freed behind it. */
+    void (*finish)(struct queue_call *c, enum queue_status s, const char *why,
+                   const struct redisReply *reply);
+};
+
+extern struct redis_script queue_script_add, queue_script_take, queue_script_settle, queue_script_renew,
+    queue_script_release, queue_script_tokens, queue_script_tick, queue_script_untick, queue_script_stalled,
+    queue_script_sweep, queue_script_counts;
+
+/* A callback may free the queue: enter before it, leave behind it; leave frees what is left of q. */
+void queue_enter(struct queue *q);
+void queue_leave(struct queue *q);
+
+/* c (malloc'ed, zeroed) belongs to the queue from here on. argv: what follows the base key. */
+void queue_call_script(struct queue *q, struct queue_call *c, const struct redis_script *s, int argc,
+                       const char *const *argv, const size_t *lens);
+/* The same for a command that the caller has sent, or is about to send, itself: fn is queue_call_reply, arg is c. */
+void queue_call_begin(struct queue *q, struct queue_call *c);
+void queue_call_reply(enum redis_status status, const struct redisReply *reply, void *arg);
+enum queue_status queue_status_of(enum redis_status status, const struct redisReply *reply, const char **why);
+
+/* Sends what this kind has collected; called at the end of a turn. */
+void queue_flush_adds(struct queue *q);
+void queue_flush_settles(struct queue *q);
+void queue_flush_takes(struct queue *q);
+/* Answers what was never sent. */
+void queue_drop_adds(struct queue *q, enum queue_status s);
+void queue_drop_settles(struct queue *q, enum queue_status s);
+void queue_drop_takes(struct queue *q, enum queue_status s);
+
+/* opts.c: what a job's own options say about keeping it; "" when they say nothing. */
+#define QUEUE_KEEP_SIZE 96
+void queue_opts_keep(const char *opts, size_t len, bool failed, char dst[QUEUE_KEEP_SIZE]);
+bool queue_opts_lifo(const char *opts, size_t len);
+
+#endif

@@ -1,0 +1,49 @@
+#!lua
+-- add: the jobs' hashes stand ready as <base>dray:new:<id>, written natively in the same transaction, because Lua
+-- hashes every byte that passes through it. Gives each its place, or drops it when its id is or was there.
+-- ARGV: token, id... Returns for each id 1 added, 0 duplicate, -1 nothing to add.
+local call = redis.call
+local B, token = KEYS[1], ARGV[1]
+local ids, codes, added = {}, {}, {}
+for i = 2, #ARGV do
+  ids[i - 1] = ARGV[i]
+end
+local t = call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local gone = call('ZMSCORE', B .. 'dray:gone', unpack(ids))
+local list = B .. 'wait'
+if call('EXISTS', B .. 'meta-paused') == 1 then
+  list = B .. 'paused'
+end
+for i = 1, #ids do
+  local id = ids[i]
+  local fresh = 0
+  if not (gone[i] and tonumber(gone[i]) > now) then
+    fresh = redis.pcall('RENAMENX', B .. 'dray:new:' .. id, B .. id)
+  end
+  if fresh == 1 then
+    codes[i] = 1
+    added[#added + 1] = id
+  elseif fresh == 0 then
+    codes[i] = 0
+    call('DEL', B .. 'dray:new:' .. id)
+    call('PUBLISH', B .. 'duplicated@' .. token, id)
+  else
+    codes[i] = -1
+  end
+end
+call('INCRBY', B .. 'id', #ids)
+if #added > 0 then
+  local pushed = redis.pcall('LPUSH', list, unpack(added))
+  if type(pushed) == 'table' then -- the list is no list: leave no hash without a place
+    for i = 1, #added do
+      call('DEL', B .. added[i])
+    end
+    return pushed
+  end
+  local channel = B .. 'waiting@' .. token
+  for i = 1, #added do
+    call('PUBLISH', channel, added[i])
+  end
+end
+return codes

@@ -1,0 +1,93 @@
+#!lua flags=allow-oom
+-- head: stands in front of every script but add. A full Redis must still drain, hence allow-oom.
+-- KEYS[1] is the base "PREFIX:NAME:"; all keys of a queue begin with it, so one hash tag covers them.
+local call = redis.call
+local B = KEYS[1]
+
+-- Redis' own clock in ms.
+local function now_ms()
+  local t = call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+-- The list where jobs wait: its left end takes new ones, its right end is served.
+local function target()
+  if call('EXISTS', B .. 'meta-paused') == 1 then
+    return B .. 'paused'
+  end
+  return B .. 'wait'
+end
+
+-- As Bull places a job with a priority: behind its equals, ahead of all lower ones.
+local function push_by_priority(list, id, priority)
+  call('ZADD', B .. 'priority', priority, id)
+  local ahead = call('ZCOUNT', B .. 'priority', 0, priority) - 1
+  local pivot = call('LINDEX', list, call('LLEN', list) - ahead)
+  if pivot then
+    call('LINSERT', list, 'BEFORE', pivot, id)
+  else
+    call('RPUSH', list, id)
+  end
+end
+
+-- A waiting id without a job behind it goes to failed, where a person sees it. A key that is no hash is left alone.
+local function fail_ghost(id, reason, now)
+  local key = B .. id
+  local kind = call('TYPE', key).ok
+  if kind ~= 'none' and kind ~= 'hash' then
+    return
+  end
+  call('HSETNX', key, 'name', '__default__')
+  call('HSETNX', key, 'data', '{}')
+  call('HSETNX', key, 'opts', '{}')
+  call('HSETNX', key, 'timestamp', string.format('%.0f', now))
+  call('HSET', key, 'failedReason', reason, 'finishedOn', string.format('%.0f', now))
+  call('ZADD', B .. 'failed', now, id)
+  call('PUBLISH', B .. 'failed', '{"jobId":' .. cjson.encode(id) .. ',"val":' .. cjson.encode(reason) .. '}')
+end
+
+-- Deletes finished jobs. Ids that a client chose (Bull's own are numbers) stay known in dray:gone until it forgets
+-- them, so that adding one again is seen as a repetition.
+local function forget(ids, now, tombstone_ms)
+  local keys, gone = {}, {}
+  for i = 1, #ids do
+    local id = ids[i]
+    keys[#keys + 1] = B .. id
+    keys[#keys + 1] = B .. id .. ':logs'
+    if tombstone_ms > 0 and not string.find(id, '^%d+$') then
+      gone[#gone + 1] = now + tombstone_ms
+      gone[#gone + 1] = id
+    end
+  end
+  if #keys > 0 then
+    call('DEL', unpack(keys))
+  end
+  if #gone > 0 then
+    call('ZADD', B .. 'dray:gone', unpack(gone))
+    call('PEXPIRE', B .. 'dray:gone', 2 * tombstone_ms)
+    local old = call('ZRANGEBYSCORE', B .. 'dray:gone', '-inf', now, 'LIMIT', 0, 2 * #ids)
+    if #old > 0 then
+      call('ZREM', B .. 'dray:gone', unpack(old))
+    end
+  end
+end
+
+-- Deletes from the finished set what is too old (age in ms, 0: never) or too much (count, -1: all may stay), at most
+-- budget jobs. Returns how many.
+local function trim(set, count, age, now, budget, tombstone_ms)
+  local doomed = {}
+  if age > 0 then
+    doomed = call('ZRANGEBYSCORE', set, '-inf', now - age, 'LIMIT', 0, budget)
+  end
+  if count >= 0 and #doomed < budget then
+    local over = math.min(call('ZCARD', set) - count, budget)
+    if over > #doomed then
+      doomed = call('ZRANGE', set, 0, over - 1)
+    end
+  end
+  if #doomed > 0 then
+    call('ZREM', set, unpack(doomed))
+    forget(doomed, now, tombstone_ms)
+  end
+  return #doomed
+end

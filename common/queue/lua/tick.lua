@@ -1,0 +1,44 @@
+-- tick: get or keep the lease; its holder moves due delayed jobs to where they wait, as Bull's updateDelaySet does.
+-- ARGV: token, lease ms, how many to move. Returns { 1 holder, 0 not, moved, ms until the next is due or -1,
+-- ms until the lease ends }.
+local token, lease_ms, max = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local lease = B .. 'dray:tick'
+local holder = call('GET', lease)
+if holder and holder ~= token then
+  return { 0, 0, -1, call('PTTL', lease) }
+end
+call('SET', lease, token, 'PX', lease_ms)
+local now = now_ms()
+local due = call('ZRANGEBYSCORE', B .. 'delayed', 0, now * 4096 + 4095, 'LIMIT', 0, max)
+local moved = {}
+if #due > 0 then
+  call('ZREM', B .. 'delayed', unpack(due))
+  local list, channel = target(), B .. 'waiting@' .. token
+  for i = 1, #due do
+    local id = due[i]
+    local job = redis.pcall('HMGET', B .. id, 'priority', 'opts')
+    if job.err or not (job[1] or job[2]) and call('EXISTS', B .. id) == 0 then
+      fail_ghost(id, 'job data missing', now)
+    else
+      local priority = tonumber(job[1]) or 0
+      if priority > 0 then
+        push_by_priority(list, id, priority)
+      else
+        call('LPUSH', list, id)
+      end
+      call('HSET', B .. id, 'delay', '0')
+      call('PUBLISH', channel, id)
+      moved[#moved + 1] = id
+    end
+  end
+end
+local next_due = -1
+local first = call('ZRANGE', B .. 'delayed', 0, 0, 'WITHSCORES')
+if first[2] then
+  local at = tonumber(first[2]) / 4096
+  next_due = math.max(0, math.floor(at) - now)
+  if #due > 0 then
+    call('PUBLISH', B .. 'delayed', at)
+  end
+end
+return { 1, #moved, next_due, lease_ms }

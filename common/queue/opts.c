@@ -1,0 +1,78 @@
+/* opts - what a job's own options (Bull's, as JSON text) say. Most jobs have none of these; they cost one search. */
+#include "common/queue/internal.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static json_t *load(const char *opts, size_t len, const char *hint)
+{
+    if (opts == NULL || memmem(opts, len, hint, strlen(hint)) == NULL)
+        return NULL;
+    json_t *o = json_loadb(opts, len, JSON_ALLOW_NUL, NULL);
+    if (json_is_object(o))
+        return o;
+    json_decref(o);
+    return NULL;
+}
+
+static bool number_in(const json_t *v, double max, double *out)
+{
+    if (!json_is_number(v))
+        return false;
+    *out = floor(json_number_value(v));
+    return *out >= 0 && *out <= max;
+}
+
+/* true: remove at once; false: keep all; a number: keep so many; {count, age in s}. */
+static bool read_keep(const json_t *v, double *count, double *age_ms)
+{
+    *count = -1;
+    *age_ms = 0;
+    if (json_is_true(v)) {
+        *count = 0;
+        return true;
+    }
+    if (json_is_false(v))
+        return true;
+    if (number_in(v, 1e12, count))
+        return true;
+    if (!json_is_object(v)) {
+        *count = -1;
+        return false;
+    }
+    if (!number_in(json_object_get(v, "count"), 1e12, count))
+        *count = -1;
+    if (!number_in(json_object_get(v, "age"), 1e10, age_ms))
+        *age_ms = 0;
+    *age_ms *= 1000;
+    return true;
+}
+
+void queue_opts_keep(const char *opts, size_t len, bool failed, char dst[QUEUE_KEEP_SIZE])
+{
+    dst[0] = '\0';
+    json_t *o = load(opts, len, "removeOn");
+    double count = -1, age = 0, limit = 0;
+    bool kept = o != NULL &&
+                read_keep(json_object_get(o, failed ? "removeOnFail" : "removeOnComplete"), &count, &age);
+    if (o == NULL)
+        o = load(opts, len, "stackTraceLimit");
+    bool limited = o != NULL && number_in(json_object_get(o, "stackTraceLimit"), 1000, &limit);
+    if (kept && limited)
+        snprintf(dst, QUEUE_KEEP_SIZE, "%.0f,%.0f,%.0f", count, age, limit);
+    else if (kept)
+        snprintf(dst, QUEUE_KEEP_SIZE, "%.0f,%.0f,", count, age);
+    else if (limited)
+        snprintf(dst, QUEUE_KEEP_SIZE, ",,%.0f", limit);
+    json_decref(o);
+}
+
+bool queue_opts_lifo(const char *opts, size_t len)
+{
+    json_t *o = load(opts, len, "lifo");
+    bool lifo = o != NULL && json_is_true(json_object_get(o, "lifo"));
+    json_decref(o);
+    return lifo;
+}

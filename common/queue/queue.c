@@ -1,0 +1,231 @@
+/* queue - see queue.h. The object, its scripts, and the end of a loop turn. */
+#include "common/queue/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fatal.h"
+#include "common/base/mem.h"
+
+#define SCRIPT(script) struct redis_script queue_script_##script = {.name = #script, .text = script##_text}
+
+static const char add_text[] =
+#include "common/queue/lua/add.lua.h"
+    ;
+static const char take_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/take.lua.h"
+    ;
+static const char settle_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/settle.lua.h"
+    ;
+static const char renew_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/renew.lua.h"
+    ;
+static const char release_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/release.lua.h"
+    ;
+static const char tokens_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/tokens.lua.h"
+    ;
+static const char tick_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/tick.lua.h"
+    ;
+static const char untick_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/untick.lua.h"
+    ;
+static const char stalled_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/stalled.lua.h"
+    ;
+static const char sweep_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/sweep.lua.h"
+    ;
+static const char counts_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/counts.lua.h"
+    ;
+
+SCRIPT(add);
+SCRIPT(take);
+SCRIPT(settle);
+SCRIPT(renew);
+SCRIPT(release);
+SCRIPT(tokens);
+SCRIPT(tick);
+SCRIPT(untick);
+SCRIPT(stalled);
+SCRIPT(sweep);
+SCRIPT(counts);
+
+void queue_register_scripts(void)
+{
+    struct redis_script *const all[] = {
+        &queue_script_add,     &queue_script_take,   &queue_script_settle, &queue_script_renew,
+        &queue_script_release, &queue_script_tokens, &queue_script_tick,   &queue_script_untick,
+        &queue_script_stalled, &queue_script_sweep,  &queue_script_counts,
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        redis_script_register(all[i]);
+}
+
+void queue_enter(struct queue *q)
+{
+    q->depth++;
+}
+
+void queue_leave(struct queue *q)
+{
+    if (--q->depth > 0 || !q->freed)
+        return;
+    free((char *)(uintptr_t)q->o.prefix);
+    free((char *)(uintptr_t)q->o.name);
+    free((char *)(uintptr_t)q->o.token);
+    free(q->base);
+    free(q);
+}
+
+/* ---- calls */
+
+enum queue_status queue_status_of(enum redis_status status, const struct redisReply *reply, const char **why)
+{
+    switch (status) {
+    case REDIS_OK:
+        *why = NULL;
+        return QUEUE_OK;
+    case REDIS_ERROR:
+        *why = reply->str;
+        return redis_error_is_temporary(reply) ? QUEUE_REFUSED : QUEUE_BROKEN;
+    case REDIS_UNKNOWN:
+        *why = "the connection to Redis was lost";
+        return QUEUE_UNKNOWN;
+    case REDIS_AWAY:
+        break;
+    }
+    *why = "no connection to Redis";
+    return QUEUE_AWAY;
+}
+
+void queue_call_begin(struct queue *q, struct queue_call *c)
+{
+    ASSERT(c->finish != NULL);
+    c->q = q;
+    list_push_back(&q->calls, &c->link);
+}
+
+void queue_call_reply(enum redis_status status, const struct redisReply *reply, void *arg)
+{
+    struct queue_call *c = arg;
+    if (c->q != NULL) {
+        const char *why;
+        enum queue_status s = queue_status_of(status, reply, &why);
+        struct queue *q = c->q;
+        list_remove(&c->link);
+        queue_enter(q);
+        c->finish(c, s, why, reply);
+        queue_leave(q);
+    }
+    free(c);
+}
+
+void queue_call_script(struct queue *q, struct queue_call *c, const struct redis_script *s, int argc,
+                       const char *const *argv, const size_t *lens)
+{
+    const char **all = xcalloc((size_t)argc + 1, sizeof *all);
+    size_t *all_lens = xcalloc((size_t)argc + 1, sizeof *all_lens);
+    all[0] = q->base;
+    all_lens[0] = strlen(q->base);
+    for (int i = 0; i < argc; i++) {
+        all[i + 1] = argv[i];
+        all_lens[i + 1] = lens != NULL ? lens[i] : strlen(argv[i]);
+    }
+    queue_call_begin(q, c);
+    redis_script_call(q->r, s, queue_call_reply, c, 1, argc + 1, all, all_lens);
+    free(all);
+    free(all_lens);
+}
+
+/* ---- the end of a turn */
+
+static bool something_to_send(const struct queue *q)
+{
+    return (!list_empty(&q->adds) && q->adds_flying < QUEUE_FLYING_MAX) ||
+           (!list_empty(&q->settles) && q->settles_flying < QUEUE_FLYING_MAX) || !list_empty(&q->takes);
+}
+
+static void on_prepare(struct ev_loop *loop, ev_prepare *w, int events)
+{
+    (void)events;
+    struct queue *q = w->data;
+    queue_enter(q);
+    queue_flush_adds(q);
+    queue_flush_settles(q);
+    queue_flush_takes(q);
+    if (!q->freed && something_to_send(q) && redis_unsent(q->r) < QUEUE_UNSENT_MAX)
+        ev_idle_start(loop, &q->idle);
+    queue_leave(q);
+}
+
+static void on_idle(struct ev_loop *loop, ev_idle *w, int events)
+{
+    (void)events;
+    ev_idle_stop(loop, w);
+}
+
+struct queue *queue_new(struct ev_loop *loop, struct redis *r, const struct queue_options *o)
+{
+    ASSERT(strcmp(o->token, "0") != 0 && *o->token != '\0');
+    struct queue *q = xcalloc(1, sizeof *q);
+    q->loop = loop;
+    q->r = r;
+    q->o = *o;
+    q->o.prefix = xstrdup(o->prefix);
+    q->o.name = xstrdup(o->name);
+    q->o.token = xstrdup(o->token);
+    if (q->o.tombstone_ms == 0)
+        q->o.tombstone_ms = QUEUE_TOMBSTONE_MS;
+    q->base = xasprintf("%s:%s:", o->prefix, o->name);
+    list_init(&q->calls);
+    list_init(&q->adds);
+    list_init(&q->settles);
+    list_init(&q->takes);
+    ev_prepare_init(&q->prepare, on_prepare);
+    ev_set_priority(&q->prepare, EV_MINPRI + 1); /* before redis writes, behind those who ask */
+    ev_idle_init(&q->idle, on_idle);
+    q->prepare.data = q;
+    ev_prepare_start(loop, &q->prepare);
+    return q;
+}
+
+void queue_free(struct queue *q)
+{
+    if (q == NULL || q->freed)
+        return;
+    queue_enter(q);
+    queue_tick_stop(q);
+    ev_prepare_stop(q->loop, &q->prepare);
+    ev_idle_stop(q->loop, &q->idle);
+    q->freed = true;
+    queue_drop_adds(q, QUEUE_AWAY);
+    queue_drop_settles(q, QUEUE_AWAY);
+    queue_drop_takes(q, QUEUE_AWAY);
+    struct queue_call *c;
+    while ((c = list_first(&q->calls, struct queue_call, link)) != NULL) {
+        list_remove(&c->link);
+        c->finish(c, QUEUE_UNKNOWN, "the queue was closed", NULL);
+        c->q = NULL; /* freed when redis answers */
+    }
+    queue_leave(q);
+}
+
+const char *queue_name(const struct queue *q)
+{
+    return q->o.name;
+}
