@@ -1,0 +1,250 @@
+/* claim - takes jobs from the queues into the hand, keeps their locks, and lets go of what is not ours any more.
+ *
+ * One take a queue is under way at a time; room is shared out fairly, and no destination may hold the room that is kept
+ * for the others. An empty answer arms the queue's waker. A lost lock ends the job's call: whoever has the lock now
+ * delivers it.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "workers/delivery/delivery.h"
+
+#define TAKE_MAX      32           /* jobs in one answer: bounds its size */
+#define JOB_BYTES_MAX (256u << 20) /* texts of jobs in hand; over it nothing is taken */
+
+/* ---- taking */
+
+static unsigned room_of(const struct dest *t)
+{
+    const struct delivery *d = t->d;
+    unsigned all = (unsigned)d->conf->delivery.concurrency, others = (unsigned)d->n_dests - 1;
+    unsigned kept = all / (2 * (others + 1));
+    unsigned cap = all > others * kept ? all - others * kept : 1;
+
+    return cap > t->posting ? cap - t->posting : 0;
+}
+
+static bool may_take(const struct dest *t, uint64_t now_ms)
+{
+    return t->hungry && t->asked == 0 && t->paused_until_ms <= now_ms && room_of(t) > 0;
+}
+
+static struct job *new_job(struct dest *t, const struct queue_job *q)
+{
+    size_t id = strlen(q->id) + 1, name = strlen(q->name) + 1,
+           bytes = id + name + q->data_len + q->opts_len + 2;
+    struct job *j = mem_try(sizeof(*j) + bytes);
+    char *text;
+
+    if (j == NULL)
+        return NULL;
+    memset(j, 0, sizeof(*j));
+    text = (char *)(j + 1);
+    j->q = *q;
+    j->q.id = memcpy(text, q->id, id);
+    j->q.name = memcpy(text + id, q->name, name);
+    text += id + name;
+    memcpy(text, q->data, q->data_len);
+    text[q->data_len] = '\0';
+    j->q.data = text;
+    text += q->data_len + 1;
+    memcpy(text, q->opts, q->opts_len);
+    text[q->opts_len] = '\0';
+    j->q.opts = text;
+    j->dest = t;
+    j->bytes = bytes;
+    buf_init(&j->text, 1u << 20);
+    list_push_back(&t->jobs, &j->link);
+    t->d->jobs++;
+    t->d->job_bytes += bytes;
+    return j;
+}
+
+static void on_handed_back(enum queue_status s, const char *why, void *arg)
+{
+    struct dest *t = arg;
+
+    (void)why;
+    if (s == QUEUE_OK)
+        metric_add(t->m.handed_back, 1);
+}
+
+static void on_taken(enum queue_status s, const struct queue_job *jobs, size_t n, void *arg)
+{
+    struct dest *t = arg;
+    struct delivery *d = t->d;
+    unsigned asked = t->asked;
+
+    delivery_count_reply(d, SCRIPT_TAKE, t->taken_us, s, NULL);
+    t->asked = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct job *j = d->draining ? NULL : new_job(t, &jobs[i]);
+
+        if (j == NULL)
+            queue_hand_back(t->queue, jobs[i].id, on_handed_back, t);
+        else
+            post_start(j);
+    }
+    if (s == QUEUE_OK && n < asked) {
+        t->hungry = t->wakes != t->wakes_seen;
+        if (!t->hungry && t->waker != NULL)
+            queue_waker_arm(t->waker);
+    } else if (s != QUEUE_OK) {
+        t->take_lost |= s == QUEUE_UNKNOWN;
+        t->hungry = false; /* the next second, or the reconnect, asks again */
+    }
+    claim_pump(d);
+    delivery_look(d);
+}
+
+static void take(struct dest *t, unsigned n)
+{
+    t->asked = n;
+    t->wakes_seen = t->wakes;
+    t->taken_us = clock_mono_us();
+    queue_take(t->queue, n, on_taken, t);
+}
+
+static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    (void)loop, (void)revents;
+    claim_pump(timer->data);
+}
+
+static void wait_for_pauses(struct delivery *d, uint64_t now_ms)
+{
+    uint64_t next = 0;
+
+    for (size_t i = 0; i < d->n_dests; i++)
+        if (d->dests[i].hungry && d->dests[i].paused_until_ms > now_ms &&
+            (next == 0 || d->dests[i].paused_until_ms < next))
+            next = d->dests[i].paused_until_ms;
+    if (next == 0 || ev_is_active(&d->pause_timer))
+        return;
+    ev_timer_init(&d->pause_timer, on_pause_over, (double)(next - now_ms) / 1000.0, 0.);
+    d->pause_timer.data = d;
+    ev_timer_start(d->loop, &d->pause_timer);
+}
+
+void claim_pump(struct delivery *d)
+{
+    uint64_t now_ms = clock_mono_ms();
+    unsigned room = (unsigned)d->conf->delivery.concurrency, ready = 0, share;
+    size_t first = d->next_dest;
+
+    if (d->draining || redis_state(d->redis) != REDIS_READY || d->job_bytes >= JOB_BYTES_MAX)
+        return;
+    for (size_t i = 0; i < d->n_dests; i++) {
+        unsigned taken = d->dests[i].posting + d->dests[i].asked;
+
+        room -= taken < room ? taken : room;
+        ready += may_take(&d->dests[i], now_ms);
+    }
+    /* Results that Redis has not acknowledged are bounded too. */
+    if (ready == 0 || room == 0 || d->jobs >= 4 * d->conf->delivery.concurrency) {
+        wait_for_pauses(d, now_ms);
+        return;
+    }
+    share = room / ready > 0 ? room / ready : 1;
+    for (size_t i = 0; i < d->n_dests && room > 0; i++) {
+        struct dest *t = &d->dests[(first + i) % d->n_dests];
+        unsigned n = share < room_of(t) ? share : room_of(t);
+
+        if (!may_take(t, now_ms))
+            continue;
+        n = n < TAKE_MAX ? n : TAKE_MAX;
+        n = n < room ? n : room;
+        room -= n;
+        d->next_dest = (first + i + 1) % d->n_dests;
+        take(t, n);
+    }
+    wait_for_pauses(d, now_ms);
+}
+
+void claim_wake(struct dest *t)
+{
+    t->hungry = true;
+    t->wakes++;
+    claim_pump(t->d);
+}
+
+/* ---- locks */
+
+static struct job *find(const struct dest *t, const char *id)
+{
+    struct job *j;
+
+    list_foreach(j, &t->jobs, struct job, link) if (strcmp(j->q.id, id) == 0) return j;
+    return NULL;
+}
+
+static void on_lost(const char *id, void *arg)
+{
+    struct dest *t = arg;
+    struct job *j = find(t, id);
+
+    if (j == NULL || j->state != JOB_POSTING)
+        return; /* settled meanwhile, or settling tells */
+    log_warn("lock_lost", "queue=%s job=%s", t->conf->id, log_q(id));
+    metric_add(t->m.lock_lost, 1);
+    claim_forget(j);
+    claim_pump(t->d);
+    delivery_look(t->d);
+}
+
+struct renewal {
+    struct delivery *d;
+    uint64_t asked_us;
+};
+
+static void on_renewed(enum queue_status s, const char *why, void *arg)
+{
+    struct renewal *r = arg;
+
+    delivery_count_reply(r->d, SCRIPT_RENEW, r->asked_us, s, why);
+    free(r);
+}
+
+void claim_renew(struct delivery *d)
+{
+    for (size_t i = 0; i < d->n_dests; i++) {
+        struct dest *t = &d->dests[i];
+        struct renewal *r;
+        const char **ids;
+        struct job *j;
+        size_t n = 0;
+
+        if (list_empty(&t->jobs))
+            continue;
+        ids = xcalloc(d->jobs, sizeof(*ids));
+        list_foreach(j, &t->jobs, struct job, link) ids[n++] = j->q.id;
+        r = xcalloc(1, sizeof(*r));
+        r->d = d;
+        r->asked_us = clock_mono_us();
+        queue_renew(t->queue, ids, n, on_lost, on_renewed, r);
+        free(ids);
+    }
+}
+
+void claim_forget(struct job *j)
+{
+    struct dest *t = j->dest;
+    struct delivery *d = t->d;
+
+    if (j->call != NULL)
+        http_call_cancel(j->call);
+    if (j->state == JOB_POSTING) {
+        t->posting--;
+        d->posting--;
+        metric_set(t->m.in_flight, t->posting);
+    }
+    list_remove(&j->link);
+    d->jobs--;
+    d->job_bytes -= j->bytes;
+    buf_fini(&j->text);
+    free(j->key_header);
+    free(j);
+}

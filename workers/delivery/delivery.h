@@ -1,0 +1,150 @@
+/* delivery - what the files of the delivery worker share.
+ *
+ * The way of a batch: intake (link to Redis), claim (Redis to hand), post (hand to destination), verdict, settle (result
+ * to Redis). A job is in one list of its destination from claim to settle; whoever ends it calls claim_forget.
+ */
+#ifndef DRAY_WORKERS_DELIVERY_DELIVERY_H
+#define DRAY_WORKERS_DELIVERY_DELIVERY_H
+
+#include <ev.h>
+
+#include "common/base/list.h"
+#include "common/http/client.h"
+#include "common/queue/queue.h"
+#include "common/redis/redis.h"
+#include "workers/child.h"
+#include "workers/delivery/payload.h"
+#include "workers/delivery/verdict.h"
+
+struct dest;
+struct reap;
+
+enum job_state {
+    JOB_POSTING,   /* an HTTP call runs */
+    JOB_SETTLING,  /* its result is on the way to Redis */
+    JOB_UNSETTLED, /* its result waits for Redis to come back */
+};
+
+enum job_result { JOB_COMPLETE, JOB_DELAY, JOB_FAIL, JOB_HAND_BACK };
+
+struct job {
+    struct list link; /* dest->jobs */
+    struct dest *dest;
+    enum job_state state;
+    struct queue_job q; /* its texts stand behind the struct */
+    struct http_call *call;
+    struct payload payload;
+    char *key_header;
+    /* the result */
+    enum job_result result;
+    uint64_t delay_ms;
+    struct buf text; /* return value or reason */
+    bool repeated;   /* an earlier answer to settling was lost: "not yours" may mean that it had worked */
+    uint64_t asked_us;
+    size_t bytes;
+};
+
+struct dest_metrics {
+    struct metric *added, *completed, *failed, *delayed, *handed_back, *requeued, *stalled_out, *lock_lost;
+    struct metric *jobs[6], *oldest, *promote_lag;
+    struct metric *duration, *end_to_end, *events, *bytes, *in_flight, *reused, *fresh;
+};
+
+struct dest { /* a destination and its queue */
+    struct delivery *d;
+    const struct conf_destination *conf;
+    struct queue *queue;
+    struct queue_waker *waker;
+    struct list jobs;
+    unsigned posting;           /* of jobs */
+    unsigned asked;             /* by the take under way; 0: none is */
+    bool hungry;                /* there may be work in wait */
+    uint64_t wakes, wakes_seen; /* a wake during a take means that its answer is already old */
+    uint64_t taken_us;
+    bool take_lost; /* the answer to a take was lost: jobs may be locked by us that we do not know */
+    char *auth;     /* header line, "" or NULL (write_key: the source's) */
+    uint64_t paused_until_ms; /* monotonic; the destination asked for it */
+    uint64_t failing_since_ms; /* monotonic; 0: it takes what it is given */
+    uint64_t counted_ms;      /* last counts as holder of the tick lease; 0: the gauges are blank */
+    struct dest_metrics m;
+};
+
+struct delivery { /* the one state of the process */
+    struct child *child;
+    struct ev_loop *loop;
+    const struct conf *conf;
+    struct redis *redis;
+    struct http_client *http;
+    struct verdict_rules rules;
+    struct dest *dests;
+    size_t n_dests, next_dest; /* next_dest: who is asked first */
+    struct list links;         /* intake.c */
+    struct list held;          /* batches that wait for room on the connection, or for Redis to come back */
+    size_t adding_bytes;       /* given to the queue and not answered */
+    unsigned adds;             /* batches that are not answered, held ones too */
+    unsigned posting, jobs;
+    size_t job_bytes;                 /* texts of jobs in hand */
+    struct list reaps;                /* reap.c */
+    char **source_auth;               /* header line of each source */
+    int64_t client_id, old_client_id; /* of the connection; of the one before it */
+    bool ready_said, draining, handing_back, ended;
+    unsigned handed_back;
+    char *unfit; /* what was last said of an unfit Redis */
+    ev_timer ready_timer, renew_timer, second_timer, pause_timer, deadline_timer, end_timer;
+    ev_check turn; /* room on the connection is looked for in each turn while batches are held */
+    struct metric *connected, *reconnects, *unsafe;
+    struct metric *took[7]; /* durations, by enum delivery_script */
+};
+
+enum delivery_script {
+    SCRIPT_ADD,
+    SCRIPT_TAKE,
+    SCRIPT_COMPLETE,
+    SCRIPT_DELAY,
+    SCRIPT_FAIL,
+    SCRIPT_RENEW,
+    SCRIPT_HAND_BACK
+};
+
+/* ---- delivery.c */
+/* Counts the round trip, and an error by its first word. */
+void delivery_count_reply(struct delivery *d, enum delivery_script script, uint64_t asked_us,
+                          enum queue_status s, const char *why);
+/* Ends a drain when there is nothing left to do. */
+void delivery_look(struct delivery *d);
+struct dest *delivery_find(struct delivery *d, const char *queue);
+
+/* ---- intake.c: batches of the links become jobs */
+void intake_link(struct delivery *d, int batch_fd, int ack_fd);
+void intake_credit(struct delivery *d);    /* tells every link what it may send now */
+void intake_pump(struct delivery *d);      /* adds what is held */
+void intake_fail_held(struct delivery *d); /* at the end of a drain: what is not stored is given back */
+bool intake_flushed(const struct delivery *d);
+void intake_free(struct delivery *d);
+
+/* ---- claim.c: jobs from Redis into the hand, and their locks */
+void claim_pump(struct delivery *d); /* takes as many jobs as there is room for, fair over the destinations */
+void claim_wake(struct dest *t);     /* there may be work */
+void claim_renew(struct delivery *d);
+void claim_forget(struct job *j);       /* frees it; its call is cancelled */
+void claim_recover(struct delivery *d); /* after a reconnect: hands back what lost answers had taken */
+
+/* ---- post.c */
+void post_start(struct job *j);
+void post_prepare(struct delivery *d); /* the destinations' and sources' Authorization */
+void post_free(struct delivery *d);
+
+/* ---- settle.c: the job's result and text are set */
+void settle_job(struct job *j, enum job_result result);
+void settle_pump(struct delivery *d); /* after a reconnect */
+
+/* ---- watch.c: the queue's tick, as metrics and logs */
+void watch_start(struct dest *t);
+void watch_second(struct dest *t); /* blanks the gauges of a lost lease */
+
+/* ---- reap.c: what the dead left */
+void reap_start(struct delivery *d, const struct msg_reap *m);
+void reap_second(struct delivery *d); /* another try */
+void reap_free(struct delivery *d);
+
+#endif

@@ -1,0 +1,224 @@
+/* intake - batches that ingest sends become jobs; STORED goes back when Redis has them.
+ *
+ * A batch is copied once, into the stored form. If the connection breaks while it is being added it is kept and added
+ * again under the same id; a lost link drops it, because ingest has its copy. While Redis is away the links get no
+ * credit. Never holds more than the credit given, and gives the connection no more than it can write.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "ipc/link_recv.h"
+#include "workers/delivery/delivery.h"
+
+#define WINDOW_BATCHES 8
+#define WINDOW_BYTES   (8u << 20)
+#define UNSENT_MAX     (512u << 10) /* see redis_unsent */
+#define DATA_MAX       (16u << 20)
+#define RETRY_MS       1000
+
+struct intake_link {
+    struct list link;
+    struct delivery *d;
+    struct link_recv *recv;
+    struct list adds; /* by owner */
+};
+
+struct add {
+    struct list link;         /* d->held, or in no list while the queue has it */
+    struct list sister;       /* of its link; in no list when that is gone */
+    struct intake_link *from; /* NULL: gone */
+    struct dest *dest;
+    char id[ID_SIZE];
+    struct buf data;
+    uint64_t asked_us;
+};
+
+static void forget(struct add *a)
+{
+    struct delivery *d = a->dest->d;
+
+    list_remove(&a->link);
+    list_remove(&a->sister);
+    d->adds--;
+    buf_fini(&a->data);
+    free(a);
+}
+
+static void refuse(struct intake_link *l, const char *id, bool temporary, const char *why)
+{
+    link_recv_refused(l->recv, id, temporary, temporary ? RETRY_MS : 0, why);
+}
+
+static void on_added(enum queue_status s, const char *why, void *arg)
+{
+    struct add *a = arg;
+    struct delivery *d = a->dest->d;
+
+    d->adding_bytes -= a->data.len;
+    delivery_count_reply(d, SCRIPT_ADD, a->asked_us, s, why);
+    if (s == QUEUE_UNKNOWN && a->from != NULL && !d->ended) {
+        list_push_back(&d->held, &a->link); /* again after the reconnect */
+        return;
+    }
+    if (s == QUEUE_OK)
+        metric_add(a->dest->m.added, 1);
+    if (a->from != NULL) {
+        if (s == QUEUE_OK || s == QUEUE_DUPLICATE) {
+            link_recv_stored(a->from->recv, a->id, s == QUEUE_DUPLICATE);
+        } else {
+            bool temporary = s == QUEUE_REFUSED || s == QUEUE_AWAY || s == QUEUE_UNKNOWN;
+
+            log_event(temporary ? LOGL_WARN : LOGL_ERROR, "batch_refused",
+                      "queue=%s batch=%s status=%s why=%s", a->dest->conf->id, a->id, queue_status_name(s),
+                      log_q(why));
+            refuse(a->from, a->id, temporary, why != NULL ? why : queue_status_name(s));
+        }
+    }
+    forget(a);
+    intake_pump(d);
+    delivery_look(d);
+}
+
+void intake_pump(struct delivery *d)
+{
+    struct add *a;
+    struct dest *t;
+
+    while (redis_state(d->redis) == REDIS_READY && (a = list_first(&d->held, struct add, link)) != NULL) {
+        if (d->adding_bytes > 0 && (d->adding_bytes >= UNSENT_MAX || redis_unsent(d->redis) >= UNSENT_MAX))
+            return;
+        t = a->dest;
+        list_remove(&a->link);
+        d->adding_bytes += a->data.len;
+        a->asked_us = clock_mono_us();
+        queue_add(t->queue, a->id, a->data.data, a->data.len, on_added, a); /* may be the end of a */
+        claim_wake(t);                                                      /* goes with the same write */
+    }
+}
+
+static void on_batch(struct link_recv *recv, const struct msg_batch *b, void *arg)
+{
+    struct intake_link *l = arg;
+    struct delivery *d = l->d;
+    struct dest *t = delivery_find(d, b->queue);
+    struct add *a;
+
+    (void)recv;
+    if (t == NULL) { /* of a newer configuration than this process has */
+        refuse(l, b->id, true, "no such destination");
+        return;
+    }
+    if (redis_state(d->redis) != REDIS_READY) {
+        refuse(l, b->id, true, "redis is away");
+        return;
+    }
+    a = xcalloc(1, sizeof(*a));
+    a->from = l;
+    a->dest = t;
+    memcpy(a->id, b->id, sizeof(a->id));
+    buf_init(&a->data, DATA_MAX);
+    list_init(&a->sister);
+    list_init(&a->link);
+    d->adds++;
+    if (buf_reserve(&a->data, (size_t)(b->events.end - b->events.at) + 256) != 0 ||
+        payload_write(&a->data, b->source, b->n_events, b->events) != 0) {
+        refuse(l, b->id, errno == ENOMEM, errno == ENOMEM ? "no memory" : "the batch cannot be stored");
+        forget(a);
+        return;
+    }
+    list_push_back(&l->adds, &a->sister);
+    list_push_back(&d->held, &a->link);
+    intake_pump(d);
+}
+
+static void on_end(struct link_recv *recv, void *arg)
+{
+    (void)recv, (void)arg; /* EOF follows; until then the answers still go out */
+}
+
+static void free_link(struct intake_link *l)
+{
+    struct add *a;
+
+    while ((a = list_first(&l->adds, struct add, sister)) != NULL) {
+        list_remove(&a->sister);
+        a->from = NULL;
+        if (list_linked(&a->link)) /* not under way: nobody waits for it any more */
+            forget(a);
+    }
+    list_remove(&l->link);
+    link_recv_free(l->recv);
+    free(l);
+}
+
+static void on_gone(struct link_recv *recv, int error, const char *why, void *arg)
+{
+    struct intake_link *l = arg;
+    struct delivery *d = l->d;
+
+    (void)recv;
+    if (error != 0)
+        log_error("link_broken", "error=%s why=%s", log_q(strerror(error)), log_q(why));
+    free_link(l);
+    delivery_look(d);
+}
+
+static bool takes_batches(const struct delivery *d)
+{
+    return !d->draining && redis_state(d->redis) == REDIS_READY;
+}
+
+static void say_credit(const struct intake_link *l)
+{
+    bool open = takes_batches(l->d);
+
+    link_recv_credit(l->recv, open ? WINDOW_BATCHES : 0, open ? WINDOW_BYTES : 0);
+}
+
+void intake_link(struct delivery *d, int batch_fd, int ack_fd)
+{
+    static const struct link_recv_events events = {.batch = on_batch, .end = on_end, .gone = on_gone};
+    struct intake_link *l = xcalloc(1, sizeof(*l));
+
+    l->d = d;
+    list_init(&l->adds);
+    list_push_back(&d->links, &l->link);
+    l->recv = link_recv_new(d->loop, batch_fd, ack_fd, child_generation(d->child), &events, l);
+    say_credit(l);
+}
+
+void intake_credit(struct delivery *d)
+{
+    struct intake_link *l;
+
+    list_foreach(l, &d->links, struct intake_link, link) say_credit(l);
+}
+
+void intake_fail_held(struct delivery *d)
+{
+    struct add *a;
+
+    while ((a = list_first(&d->held, struct add, link)) != NULL)
+        forget(a); /* unanswered: ingest sends it elsewhere when this link ends */
+}
+
+bool intake_flushed(const struct delivery *d)
+{
+    struct intake_link *l;
+
+    list_foreach(l, &d->links, struct intake_link, link) if (!link_recv_flushed(l->recv)) return false;
+    return true;
+}
+
+void intake_free(struct delivery *d)
+{
+    struct intake_link *l;
+
+    while ((l = list_first(&d->links, struct intake_link, link)) != NULL)
+        free_link(l);
+    intake_fail_held(d);
+}

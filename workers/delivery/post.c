@@ -1,0 +1,189 @@
+/* post - one attempt: the job's data becomes a request, its end a verdict.
+ *
+ * The body is sent from where the job's text lies. Authorization is the destination's own, or for write_key the key of
+ * the source that the job names. What cannot be sent at all is failed with a reason, never tried again.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/id.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/str.h"
+#include "workers/delivery/delivery.h"
+
+/* ---- headers */
+
+static char *basic_header(const char *user, const char *password)
+{
+    char *plain = xasprintf("%s:%s", user, password), *coded, *line;
+    size_t len = strlen(plain);
+
+    coded = xmalloc(4 * ((len + 2) / 3) + 1);
+    str_base64_encode(plain, len, coded, 4 * ((len + 2) / 3) + 1);
+    line = xasprintf("Authorization: Basic %s", coded);
+    free(plain);
+    free(coded);
+    return line;
+}
+
+void post_prepare(struct delivery *d)
+{
+    const struct conf *c = d->conf;
+
+    d->source_auth = xcalloc(c->n_sources + 1, sizeof(*d->source_auth));
+    for (size_t i = 0; i < c->n_sources; i++)
+        d->source_auth[i] = basic_header(c->sources[i].write_key, "");
+    for (size_t i = 0; i < d->n_dests; i++) {
+        struct dest *t = &d->dests[i];
+
+        switch (t->conf->auth_type) {
+        case CONF_AUTH_BASIC:
+            t->auth = basic_header(t->conf->auth_username, t->conf->auth_password);
+            break;
+        case CONF_AUTH_BEARER:
+            t->auth = xasprintf("Authorization: Bearer %s", t->conf->auth_token);
+            break;
+        case CONF_AUTH_NONE:
+            t->auth = xstrdup("");
+            break;
+        default: /* write_key: by job */
+            break;
+        }
+    }
+}
+
+void post_free(struct delivery *d)
+{
+    for (size_t i = 0; d->source_auth != NULL && i < d->conf->n_sources; i++)
+        free(d->source_auth[i]);
+    free(d->source_auth);
+    for (size_t i = 0; i < d->n_dests; i++)
+        free(d->dests[i].auth);
+}
+
+/* NULL and a reason in why: the job cannot be sent. */
+static const char *auth_of(const struct job *j, char *why, size_t size)
+{
+    const struct delivery *d = j->dest->d;
+    const struct conf_source *s;
+
+    if (j->dest->auth != NULL)
+        return j->dest->auth;
+    s = conf_find_source(d->conf, j->payload.source);
+    if (s != NULL)
+        return d->source_auth[s - d->conf->sources];
+    if (j->payload.source[0] == '\0')
+        snprintf(why, size, "the job names no source, and the destination's auth.type is write_key");
+    else
+        snprintf(why, size, "unknown source: %s", j->payload.source);
+    return NULL;
+}
+
+/* A job's id is another program's text: what a header must not hold is written as %XX. */
+static char *key_header(const char *id)
+{
+    static const char name[] = "Idempotency-Key: ";
+    char *line = xmalloc(sizeof(name) + 3 * strlen(id)), *at = line + sizeof(name) - 1;
+
+    memcpy(line, name, sizeof(name) - 1);
+    for (; *id != '\0'; id++) {
+        unsigned char c = (unsigned char)*id;
+
+        if (c > 0x20 && c < 0x7f)
+            *at++ = (char)c;
+        else
+            at += sprintf(at, "%%%02X", c);
+    }
+    *at = '\0';
+    return line;
+}
+
+/* ---- the end of an attempt */
+
+static void count_attempt(struct dest *t, const struct verdict *v, const struct http_answer *a)
+{
+    struct metrics *m = child_metrics(t->d->child);
+
+    metric_add(metrics_series(m, METRIC_DELIVERY_ATTEMPTS, t->conf->id, v->outcome, v->code_class, NULL), 1);
+    metric_observe_us(t->m.duration, a->duration_us);
+    if (a->error != HTTP_ERROR_CONNECT && a->error != HTTP_ERROR_DNS)
+        metric_add(a->reused ? t->m.reused : t->m.fresh, 1);
+}
+
+static void note_health(struct dest *t, const struct verdict *v, const struct http_answer *a)
+{
+    if (v->action == VERDICT_DONE && t->failing_since_ms != 0) {
+        log_info("destination_recovered", "dest=%s failing_ms=%llu", t->conf->id,
+                 (unsigned long long)(clock_mono_ms() - t->failing_since_ms));
+        t->failing_since_ms = 0;
+    } else if (v->action == VERDICT_RETRY && t->failing_since_ms == 0) {
+        t->failing_since_ms = clock_mono_ms();
+        log_warn("destination_failing", "dest=%s outcome=%s status=%d text=%s", t->conf->id, v->outcome,
+                 a->status, log_q(a->text));
+    }
+    if (v->pause_ms > 0) {
+        uint64_t until = clock_mono_ms() + v->pause_ms;
+
+        if (until > t->paused_until_ms)
+            t->paused_until_ms = until;
+    }
+}
+
+static void on_done(struct http_call *call, const struct http_answer *a, void *arg)
+{
+    struct job *j = arg;
+    struct dest *t = j->dest;
+    struct delivery *d = t->d;
+    uint64_t now_ms = clock_wall_ms();
+    struct verdict_case c = {.answer = a,
+                             .failures = j->q.attempts_made,
+                             .age_ms = now_ms > j->q.timestamp_ms ? now_ms - j->q.timestamp_ms : 0,
+                             .opts = j->q.opts,
+                             .opts_len = j->q.opts_len,
+                             .random01 = (double)(id_random_u64() >> 11) * 0x1p-53};
+    struct verdict v;
+
+    (void)call;
+    j->call = NULL;
+    verdict_give(&d->rules, &c, &v);
+    count_attempt(t, &v, a);
+    note_health(t, &v, a);
+    buf_reset(&j->text);
+    if (v.action == VERDICT_DONE ? verdict_value(a, &j->text) != 0 : verdict_reason(&v, a, &j->text) != 0) {
+        buf_reset(&j->text);
+        (void)buf_puts(&j->text, v.action == VERDICT_DONE ? "null" : "the answer could not be kept");
+    }
+    j->delay_ms = v.delay_ms;
+    settle_job(j, v.action == VERDICT_DONE ? JOB_COMPLETE : v.action == VERDICT_RETRY ? JOB_DELAY : JOB_FAIL);
+}
+
+void post_start(struct job *j)
+{
+    static const char type[] = "Content-Type: application/json", agent[] = "User-Agent: dray/" DRAY_VERSION;
+    struct dest *t = j->dest;
+    struct delivery *d = t->d;
+    const char *headers[5] = {type, agent};
+    struct http_call_options o = {.url = t->conf->url, .headers = headers};
+    const char *auth = NULL;
+    char why[256];
+
+    j->state = JOB_POSTING;
+    t->posting++;
+    d->posting++;
+    metric_set(t->m.in_flight, t->posting);
+    if (payload_read(&j->payload, j->q.data, j->q.data_len, clock_wall_ms(), why, sizeof(why)) != 0 ||
+        (auth = auth_of(j, why, sizeof(why))) == NULL) {
+        (void)buf_puts(&j->text, why);
+        settle_job(j, JOB_FAIL);
+        return;
+    }
+    j->key_header = key_header(j->q.id);
+    headers[2] = j->key_header;
+    headers[3] = auth[0] != '\0' ? auth : NULL;
+    o.pieces = j->payload.pieces;
+    o.n_pieces = j->payload.n_pieces;
+    j->call = http_client_post(d->http, &o, on_done, j);
+}

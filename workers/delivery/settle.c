@@ -1,0 +1,133 @@
+/* settle - the result of an attempt goes to Redis: completed, delayed, failed or handed back.
+ *
+ * An answer that was lost with the connection is asked for again after the reconnect; "not yours" is then read as "it had
+ * worked". A lock that was truly lost means that somebody else has the job: nothing is written.
+ */
+#include <stdlib.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "workers/delivery/delivery.h"
+
+static void count_result(const struct job *j)
+{
+    const struct dest *t = j->dest;
+    uint64_t now_ms = clock_wall_ms();
+
+    switch (j->result) {
+    case JOB_COMPLETE:
+        metric_add(t->m.completed, 1);
+        metric_add(t->m.events, j->payload.n_events);
+        metric_add(t->m.bytes, j->payload.bytes);
+        metric_observe_us(t->m.end_to_end,
+                          now_ms > j->q.timestamp_ms ? (now_ms - j->q.timestamp_ms) * 1000 : 0);
+        break;
+    case JOB_DELAY:
+        metric_add(t->m.delayed, 1);
+        break;
+    case JOB_FAIL:
+        metric_add(t->m.failed, 1);
+        break;
+    case JOB_HAND_BACK:
+        metric_add(t->m.handed_back, 1);
+        t->d->handed_back++;
+        break;
+    }
+}
+
+static enum delivery_script script_of(enum job_result r)
+{
+    return r == JOB_COMPLETE ? SCRIPT_COMPLETE
+           : r == JOB_DELAY  ? SCRIPT_DELAY
+           : r == JOB_FAIL   ? SCRIPT_FAIL
+                             : SCRIPT_HAND_BACK;
+}
+
+static void on_settled(enum queue_status s, const char *why, void *arg)
+{
+    struct job *j = arg;
+    struct dest *t = j->dest;
+    struct delivery *d = t->d;
+
+    delivery_count_reply(d, script_of(j->result), j->asked_us, s, why);
+    switch (s) {
+    case QUEUE_UNKNOWN:
+        j->repeated = true;
+        j->state = JOB_UNSETTLED;
+        return;
+    case QUEUE_AWAY:
+    case QUEUE_REFUSED:
+        j->state = JOB_UNSETTLED;
+        return;
+    case QUEUE_LOST:
+    case QUEUE_MISSING:
+        if (j->repeated) {
+            count_result(j);
+            break;
+        }
+        metric_add(t->m.lock_lost, 1);
+        log_warn("lock_lost", "queue=%s job=%s status=%s", t->conf->id, log_q(j->q.id), queue_status_name(s));
+        break;
+    case QUEUE_BROKEN:
+        log_error("settle_failed", "queue=%s job=%s why=%s", t->conf->id, log_q(j->q.id), log_q(why));
+        break;
+    case QUEUE_OK:
+    case QUEUE_DUPLICATE:
+        count_result(j);
+        break;
+    }
+    claim_forget(j);
+    claim_pump(d);
+    delivery_look(d);
+}
+
+static void send(struct job *j)
+{
+    struct queue *q = j->dest->queue;
+    const char *text = buf_cstr(&j->text);
+
+    j->state = JOB_SETTLING;
+    j->asked_us = clock_mono_us();
+    switch (j->result) {
+    case JOB_COMPLETE:
+        queue_complete(q, &j->q, text, on_settled, j);
+        break;
+    case JOB_DELAY:
+        queue_delay(q, &j->q, j->delay_ms, true, text, on_settled, j);
+        break;
+    case JOB_FAIL:
+        queue_fail(q, &j->q, text, on_settled, j);
+        break;
+    case JOB_HAND_BACK:
+        queue_hand_back(q, j->q.id, on_settled, j);
+        break;
+    }
+}
+
+void settle_job(struct job *j, enum job_result result)
+{
+    struct dest *t = j->dest;
+    struct delivery *d = t->d;
+
+    t->posting--;
+    d->posting--;
+    metric_set(t->m.in_flight, t->posting);
+    j->result = result;
+    j->state = JOB_UNSETTLED;
+    if (result == JOB_FAIL)
+        log_warn("job_failed", "queue=%s job=%s attempts=%llu reason=%s", t->conf->id, log_q(j->q.id),
+                 (unsigned long long)j->q.attempts_made + 1, log_qn(j->text.data, j->text.len));
+    if (redis_state(d->redis) == REDIS_READY)
+        send(j);
+    claim_pump(d); /* the room is free: the next take goes with the same write */
+}
+
+void settle_pump(struct delivery *d)
+{
+    for (size_t i = 0; i < d->n_dests; i++) {
+        struct job *j;
+
+        list_foreach(j, &d->dests[i].jobs, struct job,
+                     link) if (j->state == JOB_UNSETTLED && redis_state(d->redis) == REDIS_READY) send(j);
+    }
+}
