@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from lib import procs  # noqa: E402
 from lib.dray import Dray  # noqa: E402
+from lib.fake_master import FakeMaster  # noqa: E402
 from lib.ledger import Ledger  # noqa: E402
 from lib.redis_server import RedisServer  # noqa: E402
 from lib.rproxy import Proxy  # noqa: E402
@@ -135,7 +136,7 @@ class House:
         for dray in self.drays:
             found += ["%s: %s" % (dray.name, text) for text in dray.faults()]
         for close in reversed(self.closers):
-            close()
+            found += ["sanitizer report: " + text for text in close() or []]
         found += self.left_processes()
         if not found and is_good:
             for dray in self.drays:
@@ -236,4 +237,14 @@ def make_proxy(house):
         proxy = Proxy(upstream, **options)
         house.closers.append(proxy.close)
         return proxy
+    return make
+
+
+@pytest.fixture
+def fake_master(house, build):
+    """fake_master(kind, conf={...}, listen=["127.0.0.1:0"]): one real child under a master of the test's own."""
+    def make(kind, conf=None, **options):
+        master = FakeMaster(build, kind, conf, **options)
+        house.closers.append(master.close)
+        return master
     return make
