@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Runs the tests and closes with one line: N passed, N failed.
 
 usage: check.py [--build DIR] [--only unit|proc|fault|e2e|interop] [--soak] [--jobs N] [-v] [FILE or -k EXPR ...]
@@ -23,6 +23,7 @@ import time
 TESTS = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(TESTS)
 KINDS = ("unit", "proc", "fault", "e2e", "interop")
+PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable  # where apt puts pytest
 UNIT_LIMIT = 60
 FILE_LIMIT, SOAK_LIMIT = 600, 4 * 3600
 TAIL = 60
@@ -98,7 +99,7 @@ def run_file(path, options, tally):
     name = os.path.relpath(path, TESTS)
     limit = SOAK_LIMIT if options.soak else FILE_LIMIT
     with tempfile.NamedTemporaryFile(prefix="dray-report-") as report, tempfile.TemporaryFile() as out:
-        command = [sys.executable, "-m", "pytest", "-c", os.path.join(TESTS, "pytest.ini"), "--rootdir", TESTS,
+        command = [PYTHON, "-m", "pytest", "-c", os.path.join(TESTS, "pytest.ini"), "--rootdir", TESTS,
                    "--tb=short", "--build=" + options.build, "--report=" + report.name, path, *options.rest]
         if options.soak:
             command.append("--soak")
