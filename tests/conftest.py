@@ -48,7 +48,7 @@ def pytest_runtest_makereport(item, call):
     setattr(item, "report_" + report.when, report)
     if report.failed and report.when in ("call", "setup"):
         for dray in getattr(item, "drays", []):
-            report.sections.append(("log of %s" % dray.name, dray.log.tail()))
+            report.sections.append(("log of %s, kept in %s" % (dray.name, dray.dir), dray.log.tail()))
 
 
 def pytest_runtest_logreport(report):
@@ -141,8 +141,6 @@ class House:
         if not found and is_good:
             for dray in self.drays:
                 dray.remove()
-        elif self.drays:
-            found.append("kept: " + ", ".join(d.dir for d in self.drays))
         return found
 
     def left_processes(self):
@@ -170,7 +168,7 @@ def house(request):
     yield h
     found = h.close()
     if found:
-        logs = "".join("\n---- log of %s\n%s" % (d.name, d.log.tail(25)) for d in h.drays)
+        logs = "".join("\n---- log of %s, kept in %s\n%s" % (d.name, d.dir, d.log.tail(25)) for d in h.drays)
         pytest.fail("after the test:\n* " + "\n* ".join(found) + logs, pytrace=False)
 
 
