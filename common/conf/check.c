@@ -55,6 +55,12 @@ static bool is_set(const struct conf_layers *l, const char *section, const char 
     return l->set[s - conf_sections][row_index(s, row)] != NULL;
 }
 
+static const char *default_of(const char *section, const char *row)
+{
+    const struct conf_section *s = conf_table_section(section);
+    return s->rows[row_index(s, row)].def;
+}
+
 static bool is_wrong(const struct conf_layers *l, const char *section, const char *row)
 {
     const struct conf_section *s = conf_table_section(section);
@@ -260,28 +266,33 @@ static void check_destination(struct conf_layers *l, const struct conf *c, size_
         tell_element(l, list, it->id, i, "auth.type", "a token is given; write type: bearer");
 }
 
+/* A list without elements; not told beside other faults, which may be the cause. */
+static void tell_empty(struct conf_layers *l, const char *list, const char *what)
+{
+    const struct conf_item *item = l->list[conf_table_section(list) - conf_sections];
+    struct conf_place at = {.from = l->main, .path = list};
+    if (item != NULL)
+        at =
+            (struct conf_place){.from = item->from, .line = item->line, .column = item->column, .path = list};
+    if (l->r->faults == 0)
+        conf_fault(l->r, &at, "%s", what);
+}
+
 static void check_lists(struct conf_layers *l, const struct conf *c)
 {
-    struct spot spot;
     for (size_t i = 0; i < c->n_listeners; i++)
         check_listener(l, c, i);
     for (size_t i = 0; i < c->n_sources; i++)
         check_source(l, c, i);
     for (size_t i = 0; i < c->n_destinations; i++)
         check_destination(l, c, i);
-    if (c->n_sources == 0 && l->r->faults == 0) {
-        find(l, "sources", NULL, 0, "id", &spot);
-        spot.at.path = "sources";
-        conf_fault(l->r, &spot.at,
+    if (c->n_sources == 0)
+        tell_empty(l, "sources",
                    "there is none; add one: sources: [{ id: web, write_key: \"${env:WRITE_KEY}\" }]");
-    }
-    if (c->n_listeners == 0 && l->r->faults == 0) {
-        find(l, "ingest.listeners", NULL, 0, "id", &spot);
-        spot.at.path = "ingest.listeners";
-        conf_fault(
-            l->r, &spot.at,
+    if (c->n_listeners == 0)
+        tell_empty(
+            l, "ingest.listeners",
             "there is none; add one: [{ id: public, address: \"127.0.0.1:8080\" }], or remove the key");
-    }
 }
 
 /* ---- warnings */
@@ -307,7 +318,7 @@ static void check_warnings(struct conf_layers *l, const struct conf *c)
                      "there is none: nothing will be delivered; add destinations: [{ id: ..., url: ... }]");
     if (c->redis.mode == CONF_REDIS_MANAGED && c->redis.managed_appendfsync != CONF_FSYNC_ALWAYS)
         warn(l, "redis", "managed.appendfsync", "only always keeps every acknowledged event through a crash");
-    if (c->redis.mode == CONF_REDIS_MANAGED && is_set(l, "redis", "url"))
+    if (c->redis.mode == CONF_REDIS_MANAGED && strcmp(c->redis.url, default_of("redis", "url")) != 0)
         warn(l, "redis", "url",
              "is not used, because redis.mode is managed; write mode: standalone to use it");
     if (c->master.processes_console > 0 && !is_local(c->console.address))
