@@ -1,0 +1,361 @@
+/* msg: every message of the table comes back as it went; everything else is refused, with a reason. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <msgpack.h>
+
+#include "ipc/frame.h"
+#include "ipc/msg.h"
+
+static struct buf out;
+
+static int setup(void **state)
+{
+    (void)state;
+    buf_init(&out, 16u << 20);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    buf_fini(&out);
+    return 0;
+}
+
+/* Packs m, checks the frame's head, and parses it again. */
+static struct msg there_and_back(const struct msg *m, enum msg_dir dir)
+{
+    struct msg back;
+    const char *why;
+    memset(&back, 0x5a, sizeof back);
+    buf_reset(&out);
+    assert_int_equal(msg_pack(&out, m), 0);
+    unsigned char head[FRAME_HEAD];
+    frame_put_head(head, (uint32_t)(out.len - FRAME_HEAD));
+    assert_memory_equal(out.data, head, FRAME_HEAD);
+    assert_int_equal(
+        msg_parse((unsigned char *)out.data + FRAME_HEAD, out.len - FRAME_HEAD, dir, &back, &why), 0);
+    assert_int_equal(back.type, m->type);
+    assert_int_equal(back.generation, m->generation);
+    return back;
+}
+
+static void test_control_messages(void **state)
+{
+    (void)state;
+    struct msg m = {.type = MSG_HELLO, .generation = 0}, r;
+    m.u.hello = (struct msg_hello){1, 2, "delivery", 3, 4444, "0.1.0"};
+    r = there_and_back(&m, MSG_DIR_CM);
+    assert_int_equal(r.u.hello.proto_min, 1);
+    assert_int_equal(r.u.hello.proto_max, 2);
+    assert_int_equal(r.u.hello.slot, 3);
+    assert_int_equal(r.u.hello.pid, 4444);
+    assert_string_equal(r.u.hello.kind, "delivery");
+    assert_string_equal(r.u.hello.build, "0.1.0");
+
+    m = (struct msg){.type = MSG_CONFIG, .generation = UINT32_MAX};
+    m.u.config = (struct msg_config){.epoch = 9, .length = 1ull << 40, .listeners = 2, .run = UINT64_MAX};
+    memset(m.u.config.sha256, 0xab, 32);
+    strcpy(m.u.config.node, "0b5f7c3e-0000-4000-8000-000000000001");
+    m.u.config.beat_ms = 1000, m.u.config.hang_ms = 10000, m.u.config.drain_ms = 25000;
+    r = there_and_back(&m, MSG_DIR_MC);
+    assert_memory_equal(&r.u.config.sha256, &m.u.config.sha256, 32);
+    assert_string_equal(r.u.config.node, m.u.config.node);
+    assert_true(r.u.config.length == 1ull << 40 && r.u.config.run == UINT64_MAX && r.u.config.epoch == 9);
+    assert_true(r.u.config.listeners == 2 && r.u.config.beat_ms == 1000 && r.u.config.hang_ms == 10000);
+    assert_int_equal(r.u.config.drain_ms, 25000);
+
+    m = (struct msg){.type = MSG_READY, .generation = 7, .u.ready.epoch = 9};
+    assert_int_equal(there_and_back(&m, MSG_DIR_CM).u.ready.epoch, 9);
+
+    m = (struct msg){.type = MSG_BEAT, .generation = 7};
+    m.u.beat = (struct msg_beat){.mono_ms = 1ull << 50, .loop_lag_ms = 3, .in_hand = 4, .dropped_logs = 5};
+    m.u.beat.n_clients = MSG_CLIENTS_MAX;
+    for (unsigned i = 0; i < MSG_CLIENTS_MAX; i++)
+        m.u.beat.clients[i] = UINT64_MAX - i;
+    r = there_and_back(&m, MSG_DIR_CM);
+    assert_true(r.u.beat.mono_ms == 1ull << 50 && r.u.beat.loop_lag_ms == 3 && r.u.beat.in_hand == 4);
+    assert_true(r.u.beat.dropped_logs == 5 && r.u.beat.n_clients == MSG_CLIENTS_MAX);
+    assert_memory_equal(r.u.beat.clients, m.u.beat.clients, sizeof r.u.beat.clients);
+
+    m = (struct msg){.type = MSG_EXTEND, .generation = 7, .u.extend = {5000, "loading"}};
+    r = there_and_back(&m, MSG_DIR_CM);
+    assert_int_equal(r.u.extend.ms, 5000);
+    assert_string_equal(r.u.extend.why, "loading");
+
+    m = (struct msg){.type = MSG_LINK, .generation = 7};
+    m.u.link = (struct msg_link){1ull << 33, MSG_LINK_RECEIVER, "ingest", 1, 6};
+    r = there_and_back(&m, MSG_DIR_MC);
+    assert_true(r.u.link.link_id == 1ull << 33 && r.u.link.role == MSG_LINK_RECEIVER);
+    assert_true(r.u.link.peer_slot == 1 && r.u.link.peer_generation == 6);
+    assert_string_equal(r.u.link.peer_kind, "ingest");
+
+    m = (struct msg){.type = MSG_DRAIN, .generation = 7};
+    m.u.drain.deadline_ms = 25000;
+    memset(m.u.drain.reason, 'r', MSG_TEXT_MAX - 1);
+    r = there_and_back(&m, MSG_DIR_MC);
+    assert_int_equal(strlen(r.u.drain.reason), MSG_TEXT_MAX - 1);
+
+    m = (struct msg){.type = MSG_DRAINED, .generation = 7, .u.drained.left = 12};
+    assert_int_equal(there_and_back(&m, MSG_DIR_CM).u.drained.left, 12);
+    m = (struct msg){.type = MSG_STOP, .generation = 7};
+    there_and_back(&m, MSG_DIR_MC);
+    m = (struct msg){.type = MSG_LEVEL, .generation = 7, .u.level.level = 4};
+    assert_int_equal(there_and_back(&m, MSG_DIR_MC).u.level.level, 4);
+
+    m = (struct msg){.type = MSG_HEALTH, .generation = 7, .u.health = {true, "{\"a\":1}", 7}};
+    r = there_and_back(&m, MSG_DIR_MC);
+    assert_true(r.u.health.ready && r.u.health.json_len == 7);
+    assert_memory_equal(r.u.health.json, "{\"a\":1}", 7);
+
+    m = (struct msg){.type = MSG_REAP, .generation = 7};
+    m.u.reap = (struct msg_reap){.token = "node.1.2.3", .prefix = true, .n_clients = 2, .clients = {10, 11}};
+    r = there_and_back(&m, MSG_DIR_MC);
+    assert_string_equal(r.u.reap.token, "node.1.2.3");
+    assert_true(r.u.reap.prefix && r.u.reap.n_clients == 2 && r.u.reap.clients[1] == 11);
+
+    m = (struct msg){.type = MSG_REAPED, .generation = 7, .u.reaped = {"node.1.2.3", 40}};
+    r = there_and_back(&m, MSG_DIR_CM);
+    assert_string_equal(r.u.reaped.token, "node.1.2.3");
+    assert_int_equal(r.u.reaped.jobs, 40);
+}
+
+static void test_parts(void **state)
+{
+    (void)state;
+    static char bytes[MSG_PART_MAX];
+    memset(bytes, 'p', sizeof bytes);
+    struct msg m = {.type = MSG_STATS, .u.stats = {63, 64, bytes, MSG_PART_MAX}};
+    struct msg r = there_and_back(&m, MSG_DIR_CM);
+    assert_true(r.u.stats.part == 63 && r.u.stats.parts == 64 && r.u.stats.len == MSG_PART_MAX);
+    assert_memory_equal(r.u.stats.bytes, bytes, MSG_PART_MAX);
+    m = (struct msg){.type = MSG_METRICS, .u.metrics = {0, 1, bytes, 0}};
+    r = there_and_back(&m, MSG_DIR_MC);
+    assert_int_equal(r.u.metrics.len, 0);
+}
+
+static void test_answers_fit_one_write(void **state)
+{
+    (void)state;
+    struct msg m = {.type = MSG_CREDIT, .generation = UINT32_MAX, .u.credit = {UINT32_MAX, UINT64_MAX}};
+    struct msg r = there_and_back(&m, MSG_DIR_WI);
+    assert_true(r.u.credit.batches == UINT32_MAX && r.u.credit.bytes == UINT64_MAX);
+    m = (struct msg){.type = MSG_STORED, .generation = UINT32_MAX, .u.stored.duplicate = true};
+    id_new(m.u.stored.id);
+    r = there_and_back(&m, MSG_DIR_WI);
+    assert_string_equal(r.u.stored.id, m.u.stored.id);
+    assert_true(r.u.stored.duplicate);
+    m = (struct msg){.type = MSG_REFUSED, .generation = UINT32_MAX};
+    m.u.refused = (struct msg_refused){.temporary = true, .retry_after_ms = UINT32_MAX};
+    id_new(m.u.refused.id);
+    memset(m.u.refused.why, 'w', MSG_TEXT_MAX - 1);
+    r = there_and_back(&m, MSG_DIR_WI);
+    assert_true(out.len <= FRAME_ACK_MAX && r.u.refused.temporary &&
+                r.u.refused.retry_after_ms == UINT32_MAX);
+    assert_string_equal(r.u.refused.why, m.u.refused.why);
+    there_and_back(&(struct msg){.type = MSG_LEAVE}, MSG_DIR_WI);
+    there_and_back(&(struct msg){.type = MSG_END}, MSG_DIR_IW);
+}
+
+static void test_batch_in_two_pieces(void **state)
+{
+    (void)state;
+    static const char *const events[] = {"{\"event\":\"a\"}", "{}", "{\"n\":[1,2,3]}"};
+    char id[ID_SIZE], longest[MSG_KEY_MAX];
+    id_new(id);
+    memset(longest, 'k', MSG_KEY_MAX - 1);
+    longest[MSG_KEY_MAX - 1] = '\0';
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(msg_pack_event(&out, events[i], strlen(events[i])), 0);
+    unsigned char head[MSG_BATCH_HEAD_MAX];
+    size_t head_len;
+    assert_int_equal(msg_pack_batch_head(head, &head_len, 7, id, 2, "web", "events", longest, 3, out.len), 0);
+
+    struct buf frame;
+    buf_init(&frame, 1u << 20);
+    assert_int_equal(buf_append(&frame, head, head_len) + buf_append(&frame, out.data, out.len), 0);
+    struct msg m;
+    const char *why;
+    assert_int_equal(
+        msg_parse((unsigned char *)frame.data + FRAME_HEAD, frame.len - FRAME_HEAD, MSG_DIR_IW, &m, &why), 0);
+    const struct msg_batch *b = &m.u.batch;
+    assert_int_equal(m.generation, 7);
+    assert_string_equal(b->id, id);
+    assert_int_equal(b->tries, 2);
+    assert_string_equal(b->source, "web");
+    assert_string_equal(b->queue, "events");
+    assert_string_equal(b->order_key, longest);
+    assert_int_equal(b->n_events, 3);
+    struct mpwalk w = b->events;
+    for (size_t i = 0; i < 3; i++) {
+        const char *event;
+        uint32_t len;
+        assert_int_equal(mpwalk_bytes(&w, &event, &len), 0);
+        assert_int_equal(len, strlen(events[i]));
+        assert_memory_equal(event, events[i], len);
+    }
+    assert_true(mpwalk_done(&w));
+
+    /* A captured frame is two msgpack objects that any msgpack tool can read. */
+    msgpack_unpacked u;
+    size_t at = 0;
+    msgpack_unpacked_init(&u);
+    assert_int_equal(msgpack_unpack_next(&u, frame.data, frame.len, &at), MSGPACK_UNPACK_SUCCESS);
+    assert_int_equal(u.data.via.u64, frame.len - FRAME_HEAD);
+    assert_int_equal(msgpack_unpack_next(&u, frame.data, frame.len, &at), MSGPACK_UNPACK_SUCCESS);
+    assert_int_equal(u.data.via.array.size, 8);
+    assert_int_equal(at, frame.len);
+    msgpack_unpacked_destroy(&u);
+
+    /* The longest head of all fits its buffer; a body over the cap does not. */
+    memset(longest, 's', MSG_NAME_MAX - 1);
+    char name[MSG_NAME_MAX];
+    memset(name, 'n', MSG_NAME_MAX - 1);
+    name[MSG_NAME_MAX - 1] = '\0';
+    assert_int_equal(msg_pack_batch_head(head, &head_len, UINT32_MAX, id, UINT32_MAX, name, name, longest,
+                                         UINT32_MAX, FRAME_BATCH_MAX - MSG_BATCH_HEAD_MAX),
+                     0);
+    assert_int_equal(msg_pack_batch_head(head, &head_len, 1, id, 0, "s", "q", "", 1, FRAME_BATCH_MAX), -1);
+    assert_int_equal(errno, EMSGSIZE);
+    buf_fini(&frame);
+}
+
+/* Raw bodies that no packer of ours makes. */
+static void test_refused_bodies(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes;
+        size_t len;
+        enum msg_dir dir;
+        const char *why;
+    } cases[] = {
+#define B(s) s, sizeof(s) - 1
+        {B(""), MSG_DIR_CM, "not an array of two or more"},
+        {B("\xc0"), MSG_DIR_CM, "not an array of two or more"},
+        {B("\x91\x03"), MSG_DIR_CM, "not an array of two or more"},
+        {B("\xdd\x17\xd7\x84\x00"), MSG_DIR_CM, "not an array of two or more"},
+        {B("\x92\xa1x\x01"), MSG_DIR_CM, "type or generation is not a number"},
+        {B("\x92\x03\xff"), MSG_DIR_CM, "type or generation is not a number"},
+        {B("\x92\x63\x01"), MSG_DIR_CM, "unknown type"},
+        {B("\x92\x00\x01"), MSG_DIR_CM, "unknown type"},
+        {B("\x92\xce\xff\xff\xff\xff\x01"), MSG_DIR_CM, "unknown type"},
+        {B("\x93\x03\x01\x01"), MSG_DIR_MC, "wrong direction"}, /* READY from the master */
+        {B("\x92\x21\x01"), MSG_DIR_WI, "wrong direction"},     /* END from a worker */
+        {B("\x92\x03\x01"), MSG_DIR_CM, "wrong number of fields"},
+        {B("\x94\x03\x01\x01\x01"), MSG_DIR_CM, "wrong number of fields"},
+        {B("\x93\x03\x01\x01\x01"), MSG_DIR_CM, "bytes left over"},
+        {B("\x93\x03\x01\xa1x"), MSG_DIR_CM, "READY: wrong epoch"},
+        {B("\x93\x03\x01\xff"), MSG_DIR_CM, "READY: wrong epoch"},
+        {B("\x93\x0d\x01\x05"), MSG_DIR_MC, "LEVEL: no such level"},
+        {B("\x95\x07\x01\x01\x01\xc4\x00"), MSG_DIR_CM, "STATS: wrong part"},   /* part 1 of 1 */
+        {B("\x95\x07\x01\x00\x41\xc4\x00"), MSG_DIR_CM, "STATS: wrong part"},   /* 65 parts */
+        {B("\x95\x07\x01\x00\x01\xc4\x05xx"), MSG_DIR_CM, "STATS: wrong part"}, /* cut */
+        {B("\x94\x31\x01\xa3id1\xc2"), MSG_DIR_WI, "STORED: wrong field"},      /* not an id */
+        {B("\x97\x04\x01\x01\x01\x01\x01\xdd\xff\xff\xff\xff"), MSG_DIR_CM, "BEAT: wrong field"},
+        {B("\x95\x0f\x01\xa0\xc2\x90"), MSG_DIR_MC, "REAP: wrong field"}, /* empty token */
+#undef B
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct msg m;
+        const char *why = NULL;
+        unsigned char *exact = malloc(cases[i].len + 1);
+        assert_non_null(exact);
+        memcpy(exact + 1, cases[i].bytes, cases[i].len);
+        assert_int_equal(msg_parse(exact + 1, cases[i].len, cases[i].dir, &m, &why), -1);
+        assert_int_equal(errno, EPROTO);
+        assert_string_equal(why, cases[i].why);
+        free(exact);
+    }
+}
+
+static void test_batch_events_are_counted(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *events; /* the array and what follows */
+        size_t len;
+        const char *why;
+    } cases[] = {
+        {"\x90", 1, "EVENTS: no events"},
+        {"\x01", 1, "EVENTS: no events"},
+        {"\xdd\x17\xd7\x84\x00", 5, "EVENTS: no events"},
+        {"\x91\x05", 2, "EVENTS: wrong event"},
+        {"\x92\xc4\x02{}", 5, "EVENTS: wrong event"},
+        {"\x91\xc4\x02{}\x00", 6, "bytes left over"},
+        {"\x91\xc6\xff\xff\xff\xff{}", 8, "EVENTS: wrong event"},
+    };
+    char id[ID_SIZE];
+    id_new(id);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        unsigned char body[256];
+        size_t n = (size_t)sprintf((char *)body, "\x98\x20\x01\xb9%s", id);
+        body[n++] = 0;
+        memcpy(body + n, "\xa1s\xa1q\xa0", 5);
+        n += 5;
+        memcpy(body + n, cases[i].events, cases[i].len);
+        struct msg m;
+        const char *why;
+        assert_int_equal(msg_parse(body, n + cases[i].len, MSG_DIR_IW, &m, &why), -1);
+        assert_string_equal(why, cases[i].why);
+    }
+}
+
+static void test_every_cut_is_refused(void **state)
+{
+    (void)state;
+    struct msg m = {.type = MSG_REFUSED, .generation = 70000}, back;
+    id_new(m.u.refused.id);
+    strcpy(m.u.refused.why, "redis is away");
+    assert_int_equal(msg_pack(&out, &m), 0);
+    for (size_t len = 0; len < out.len - FRAME_HEAD; len++) {
+        const char *why;
+        unsigned char *exact = malloc(len + 1);
+        assert_non_null(exact);
+        memcpy(exact, out.data + FRAME_HEAD, len);
+        assert_int_equal(msg_parse(exact, len, MSG_DIR_WI, &back, &why), -1);
+        free(exact);
+    }
+}
+
+static void test_caps(void **state)
+{
+    (void)state;
+    static char big[40000];
+    struct msg m = {.type = MSG_HEALTH, .u.health = {true, big, sizeof big}};
+    assert_int_equal(buf_puts(&out, "before"), 0);
+    assert_int_equal(msg_pack(&out, &m), -1);
+    assert_int_equal(errno, EMSGSIZE);
+    assert_int_equal(out.len, 6);
+
+    /* As long as the frame allows, yet longer than its type does. */
+    unsigned char body[64] = "\x93\x03\x01\xce";
+    struct msg back;
+    const char *why;
+    assert_int_equal(msg_parse(body, sizeof body, MSG_DIR_CM, &back, &why), -1);
+    assert_string_equal(why, "longer than its type allows");
+    assert_string_equal(msg_name(MSG_EVENTS), "EVENTS");
+    assert_string_equal(msg_name(9), "?");
+    assert_int_equal(msg_cap(9), 0);
+    assert_int_equal(msg_cap(MSG_EVENTS), FRAME_BATCH_MAX);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_control_messages),     T(test_parts),          T(test_answers_fit_one_write),
+        T(test_batch_in_two_pieces),  T(test_refused_bodies), T(test_batch_events_are_counted),
+        T(test_every_cut_is_refused), T(test_caps),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
