@@ -90,3 +90,16 @@ def from_copy(data_dir):
     server = RedisServer(copy)
     server.own_dir = True
     return server
+
+
+def slow_fsync_binary(directory, milliseconds):
+    """Path of a redis-server whose every fsync takes so much longer, for redis.managed.binary."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    library = os.path.join(directory, "slow_fsync.so")
+    subprocess.run(["cc", "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", library, os.path.join(here, "slow_fsync.c")],
+                   check=True)
+    path = os.path.join(directory, "slow-redis-server")
+    with open(path, "w") as f:
+        f.write("#!/bin/sh\nSLOW_FSYNC_MS=%d LD_PRELOAD=%s exec redis-server \"$@\"\n" % (milliseconds, library))
+    os.chmod(path, 0o755)
+    return path
