@@ -24,12 +24,12 @@ void buf_fini(struct buf *b)
 
 int buf_reserve(struct buf *b, size_t n)
 {
-    if (n <= b->cap - b->len)
-        return 0;
-    if (n > b->max - b->len) {
+    if (n > b->max - b->len) { /* first: buf_cstr may have made cap one more than max */
         errno = EMSGSIZE;
         return -1;
     }
+    if (n <= b->cap - b->len)
+        return 0;
     size_t cap = b->cap > 0 ? b->cap : BUF_FIRST;
     while (cap < b->len + n)
         cap += cap / 2 + 1;
