@@ -383,6 +383,11 @@ bool link_send_alive(const struct link_send *l)
     return !l->is_gone && !l->write_dead && !l->ending;
 }
 
+bool link_send_ending(const struct link_send *l)
+{
+    return l->ending;
+}
+
 uint32_t link_send_slot(const struct link_send *l)
 {
     return l->slot;
