@@ -123,9 +123,7 @@ static void flush(struct link_recv *l)
         ev_io_start(l->loop, &l->write);
     else
         ev_io_stop(l->loop, &l->write);
-    if (l->out.len > OUT_PAUSE)
-        ev_io_stop(l->loop, &l->read);
-    else if (!l->is_gone && !l->freed)
+    if (l->out.len <= OUT_PAUSE && !l->is_gone && !l->freed)
         ev_io_start(l->loop, &l->read);
 }
 
@@ -221,8 +219,10 @@ static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
     struct link_recv *l = w->data;
     l->busy++;
     size_t total = 0, n;
-    while (total < TURN_BYTES && (n = read_once(l)) > 0)
+    while (total < TURN_BYTES && l->out.len <= OUT_PAUSE && (n = read_once(l)) > 0)
         total += n;
+    if (!l->freed && l->out.len > OUT_PAUSE)
+        ev_io_stop(l->loop, &l->read); /* until they are read */
     release(l);
 }
 
