@@ -223,20 +223,14 @@ static void answer(struct http_call *call, CURLcode code)
 {
     struct http_answer a = {.retry_after_ms = call->retry_after_ms};
     long status = 0, connects = 0;
-    curl_off_t sent = 0;
 
     curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects);
-    curl_easy_getinfo(call->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
     a.error = http_client_answer_class((int)code);
     if (call->cut_short && status >= 200)
         a.error = HTTP_ERROR_NONE;
     if (a.error == HTTP_ERROR_NONE && status < 200)
         a.error = HTTP_ERROR_PROTOCOL;
-    /* The whole request went out and its status came back: what became of the rest of the answer does not matter. */
-    if ((a.error == HTTP_ERROR_CUT || a.error == HTTP_ERROR_TIMEOUT) && status >= 200 &&
-        (size_t)sent >= call->total)
-        a.error = HTTP_ERROR_NONE;
     if (a.error != HTTP_ERROR_NONE)
         str_copy(a.text, call->error[0] != '\0' ? call->error : curl_easy_strerror(code), sizeof(a.text));
     a.status = a.error == HTTP_ERROR_NONE ? (int)status : 0;

@@ -33,8 +33,8 @@ const char *http_error_name(enum http_error e); /* "connect" ... */
 struct http_answer {
     enum http_error error;
     char text[128];   /* what curl says of the error */
-    int status;       /* 0 when there is none. Once the whole request went out and a status came back, the
-                                attempt has that status, even if the rest of the answer was lost */
+    int status;       /* 0 when there is none. A status whose answer did not end is none: it is a cut or a
+                                time-out, and the outcome is unknown */
     const char *body; /* at most response_max bytes, not terminated */
     size_t body_len;
     int64_t retry_after_ms; /* both forms of Retry-After; -1 when there is none */

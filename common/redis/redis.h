@@ -84,6 +84,8 @@ void redis_script_register(struct redis_script *s);
 void redis_script_call(struct redis *r, const struct redis_script *s, redis_reply_fn fn, void *arg, int keys,
                        int argc, const char *const *argv, const size_t *lens);
 
+/* The text of a string, status or error reply; NULL for any other (and for no reply). */
+const char *redis_reply_text(const struct redisReply *reply, size_t *len);
 /* First word of an error reply ("OOM", "READONLY", "NOSCRIPT", "ERR") for metrics and decisions. Returns dst. */
 char *redis_error_word(const struct redisReply *reply, char *dst, size_t size);
 /* Would trying again later help (LOADING, OOM, READONLY, BUSY, MASTERDOWN, TRYAGAIN, CLUSTERDOWN, NOREPLICAS)? */

@@ -29,7 +29,7 @@ static unsigned room_of(const struct dest *t)
 
 static bool may_take(const struct dest *t, uint64_t now_ms)
 {
-    return t->hungry && t->asked == 0 && t->paused_until_ms <= now_ms && room_of(t) > 0;
+    return t->hungry && t->asked == 0 && !t->take_lost && t->paused_until_ms <= now_ms && room_of(t) > 0;
 }
 
 static struct job *new_job(struct dest *t, const struct queue_job *q)
@@ -80,6 +80,7 @@ static void on_taken(enum queue_status s, const struct queue_job *jobs, size_t n
 
     delivery_count_reply(d, SCRIPT_TAKE, t->taken_us, s, NULL);
     t->asked = 0;
+    t->refused = false;
     for (size_t i = 0; i < n; i++) {
         struct job *j = d->draining ? NULL : new_job(t, &jobs[i]);
 
@@ -94,6 +95,7 @@ static void on_taken(enum queue_status s, const struct queue_job *jobs, size_t n
             queue_waker_arm(t->waker);
     } else if (s != QUEUE_OK) {
         t->take_lost |= s == QUEUE_UNKNOWN;
+        t->refused = true;
         t->hungry = false; /* the next second, or the reconnect, asks again */
     }
     claim_pump(d);

@@ -61,11 +61,13 @@ struct dest { /* a destination and its queue */
     bool hungry;                /* there may be work in wait */
     uint64_t wakes, wakes_seen; /* a wake during a take means that its answer is already old */
     uint64_t taken_us;
-    bool take_lost; /* the answer to a take was lost: jobs may be locked by us that we do not know */
-    char *auth;     /* header line, "" or NULL (write_key: the source's) */
-    uint64_t paused_until_ms; /* monotonic; the destination asked for it */
+    bool take_lost;  /* the answer to a take was lost: jobs may be locked by us that we do not know */
+    bool recovering; /* recover.c is at it */
+    bool refused;    /* Redis said no to the last take: asked again in a second */
+    char *auth;      /* header line, "" or NULL (write_key: the source's) */
+    uint64_t paused_until_ms;  /* monotonic; the destination asked for it */
     uint64_t failing_since_ms; /* monotonic; 0: it takes what it is given */
-    uint64_t counted_ms;      /* last counts as holder of the tick lease; 0: the gauges are blank */
+    uint64_t counted_ms;       /* last counts as holder of the tick lease; 0: the gauges are blank */
     struct dest_metrics m;
 };
 
@@ -83,14 +85,14 @@ struct delivery { /* the one state of the process */
     size_t adding_bytes;       /* given to the queue and not answered */
     unsigned adds;             /* batches that are not answered, held ones too */
     unsigned posting, jobs;
-    size_t job_bytes;                 /* texts of jobs in hand */
-    struct list reaps;                /* reap.c */
-    char **source_auth;               /* header line of each source */
-    int64_t client_id, old_client_id; /* of the connection; of the one before it */
-    bool ready_said, draining, handing_back, ended;
+    size_t job_bytes;   /* texts of jobs in hand */
+    struct list reaps;  /* reap.c */
+    char **source_auth; /* header line of each source */
+    char *client_name;  /* of the connection for commands */
+    bool draining, handing_back, ended;
+    bool was_ready; /* the connection was usable since it was last lost */
     unsigned handed_back;
-    char *unfit; /* what was last said of an unfit Redis */
-    ev_timer ready_timer, renew_timer, second_timer, pause_timer, deadline_timer, end_timer;
+    ev_timer ready_timer, renew_timer, second_timer, pause_timer, hand_back_timer, end_timer;
     ev_check turn; /* room on the connection is looked for in each turn while batches are held */
     struct metric *connected, *reconnects, *unsafe;
     struct metric *took[7]; /* durations, by enum delivery_script */
@@ -116,23 +118,23 @@ struct dest *delivery_find(struct delivery *d, const char *queue);
 
 /* ---- intake.c: batches of the links become jobs */
 void intake_link(struct delivery *d, int batch_fd, int ack_fd);
-void intake_credit(struct delivery *d);    /* tells every link what it may send now */
-void intake_pump(struct delivery *d);      /* adds what is held */
-void intake_fail_held(struct delivery *d); /* at the end of a drain: what is not stored is given back */
-bool intake_flushed(const struct delivery *d);
-void intake_free(struct delivery *d);
+void intake_credit(struct delivery *d);     /* tells every link what it may send now */
+void intake_pump(struct delivery *d);       /* adds what is held */
+void intake_leave(struct delivery *d);      /* asks the senders for their END */
+bool intake_done(const struct delivery *d); /* every link has ended, and every answer is in its pipe */
 
 /* ---- claim.c: jobs from Redis into the hand, and their locks */
 void claim_pump(struct delivery *d); /* takes as many jobs as there is room for, fair over the destinations */
 void claim_wake(struct dest *t);     /* there may be work */
 void claim_renew(struct delivery *d);
-void claim_forget(struct job *j);       /* frees it; its call is cancelled */
-void claim_recover(struct delivery *d); /* after a reconnect: hands back what lost answers had taken */
+void claim_forget(struct job *j); /* frees it; its call is cancelled */
+
+/* ---- recover.c: after a reconnect, hands back what lost answers to takes had locked */
+void recover_start(struct delivery *d);
 
 /* ---- post.c */
 void post_start(struct job *j);
 void post_prepare(struct delivery *d); /* the destinations' and sources' Authorization */
-void post_free(struct delivery *d);
 
 /* ---- settle.c: the job's result and text are set */
 void settle_job(struct job *j, enum job_result result);
@@ -145,6 +147,5 @@ void watch_second(struct dest *t); /* blanks the gauges of a lost lease */
 /* ---- reap.c: what the dead left */
 void reap_start(struct delivery *d, const struct msg_reap *m);
 void reap_second(struct delivery *d); /* another try */
-void reap_free(struct delivery *d);
 
 #endif

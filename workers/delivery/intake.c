@@ -2,7 +2,7 @@
  *
  * A batch is copied once, into the stored form. If the connection breaks while it is being added it is kept and added
  * again under the same id; a lost link drops it, because ingest has its copy. While Redis is away the links get no
- * credit. Never holds more than the credit given, and gives the connection no more than it can write.
+ * credit. Never holds more than the credit given.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 
 #define WINDOW_BATCHES 8
 #define WINDOW_BYTES   (8u << 20)
-#define UNSENT_MAX     (512u << 10) /* see redis_unsent */
+#define ADDING_MAX     (4u << 20) /* given to the queue and not answered */
 #define DATA_MAX       (16u << 20)
 #define RETRY_MS       1000
 
@@ -24,7 +24,8 @@ struct intake_link {
     struct list link;
     struct delivery *d;
     struct link_recv *recv;
-    struct list adds; /* by owner */
+    struct list adds; /* not answered */
+    bool ended;       /* its END came */
 };
 
 struct add {
@@ -60,7 +61,7 @@ static void on_added(enum queue_status s, const char *why, void *arg)
 
     d->adding_bytes -= a->data.len;
     delivery_count_reply(d, SCRIPT_ADD, a->asked_us, s, why);
-    if (s == QUEUE_UNKNOWN && a->from != NULL && !d->ended) {
+    if (s == QUEUE_UNKNOWN && a->from != NULL) {
         list_push_back(&d->held, &a->link); /* again after the reconnect */
         return;
     }
@@ -89,7 +90,7 @@ void intake_pump(struct delivery *d)
     struct dest *t;
 
     while (redis_state(d->redis) == REDIS_READY && (a = list_first(&d->held, struct add, link)) != NULL) {
-        if (d->adding_bytes > 0 && (d->adding_bytes >= UNSENT_MAX || redis_unsent(d->redis) >= UNSENT_MAX))
+        if (d->adding_bytes >= ADDING_MAX)
             return;
         t = a->dest;
         list_remove(&a->link);
@@ -137,7 +138,11 @@ static void on_batch(struct link_recv *recv, const struct msg_batch *b, void *ar
 
 static void on_end(struct link_recv *recv, void *arg)
 {
-    (void)recv, (void)arg; /* EOF follows; until then the answers still go out */
+    struct intake_link *l = arg;
+
+    (void)recv;
+    l->ended = true;
+    delivery_look(l->d);
 }
 
 static void free_link(struct intake_link *l)
@@ -169,7 +174,7 @@ static void on_gone(struct link_recv *recv, int error, const char *why, void *ar
 
 static bool takes_batches(const struct delivery *d)
 {
-    return !d->draining && redis_state(d->redis) == REDIS_READY;
+    return redis_state(d->redis) == REDIS_READY;
 }
 
 static void say_credit(const struct intake_link *l)
@@ -189,6 +194,8 @@ void intake_link(struct delivery *d, int batch_fd, int ack_fd)
     list_push_back(&d->links, &l->link);
     l->recv = link_recv_new(d->loop, batch_fd, ack_fd, child_generation(d->child), &events, l);
     say_credit(l);
+    if (d->draining)
+        link_recv_leave(l->recv);
 }
 
 void intake_credit(struct delivery *d)
@@ -198,27 +205,18 @@ void intake_credit(struct delivery *d)
     list_foreach(l, &d->links, struct intake_link, link) say_credit(l);
 }
 
-void intake_fail_held(struct delivery *d)
-{
-    struct add *a;
-
-    while ((a = list_first(&d->held, struct add, link)) != NULL)
-        forget(a); /* unanswered: ingest sends it elsewhere when this link ends */
-}
-
-bool intake_flushed(const struct delivery *d)
+void intake_leave(struct delivery *d)
 {
     struct intake_link *l;
 
-    list_foreach(l, &d->links, struct intake_link, link) if (!link_recv_flushed(l->recv)) return false;
+    list_foreach(l, &d->links, struct intake_link, link) link_recv_leave(l->recv);
+}
+
+bool intake_done(const struct delivery *d)
+{
+    struct intake_link *l;
+
+    list_foreach(l, &d->links, struct intake_link, link) if (!l->ended || link_recv_in_hand(l->recv) > 0 ||
+                                                             !link_recv_flushed(l->recv)) return false;
     return true;
-}
-
-void intake_free(struct delivery *d)
-{
-    struct intake_link *l;
-
-    while ((l = list_first(&d->links, struct intake_link, link)) != NULL)
-        free_link(l);
-    intake_fail_held(d);
 }

@@ -1,0 +1,403 @@
+/* delivery - the worker that makes batches durable in Redis and delivers them. This file: start, the connection's ups and
+ * downs, timers, draining.
+ *
+ * READY is said when Redis has answered, or soon all the same: a worker must not be restarted because Redis is away.
+ * Draining: nothing is taken any more, the senders are asked to end, what is in flight finishes; shortly before the
+ * deadline the rest is handed back. Never blocks.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "workers/delivery/delivery.h"
+#include "workers/kinds.h"
+
+#define READY_WITHOUT_REDIS_S 2.0
+#define MARGIN_MAX_MS         2000 /* of a drain's deadline: hand-back begins so long before it */
+#define ROLE                  "delivery"
+
+struct dest *delivery_find(struct delivery *d, const char *queue)
+{
+    for (size_t i = 0; i < d->n_dests; i++)
+        if (strcmp(d->dests[i].conf->id, queue) == 0)
+            return &d->dests[i];
+    return NULL;
+}
+
+void delivery_count_reply(struct delivery *d, enum delivery_script script, uint64_t asked_us,
+                          enum queue_status s, const char *why)
+{
+    char word[METRICS_LABEL_MAX];
+    size_t n;
+
+    if (s != QUEUE_AWAY && s != QUEUE_UNKNOWN)
+        metric_observe_us(d->took[script], clock_mono_us() - asked_us);
+    if ((s != QUEUE_REFUSED && s != QUEUE_BROKEN) || why == NULL)
+        return;
+    n = strcspn(why, " ");
+    n = n < sizeof(word) ? n : sizeof(word) - 1;
+    memcpy(word, why, n);
+    word[n] = '\0';
+    metric_add(metrics_series(child_metrics(d->child), METRIC_REDIS_ERRORS, word, NULL), 1);
+}
+
+/* ---- the connection */
+
+static void on_redis_ready(struct redis *r, int64_t client_id, void *arg)
+{
+    struct delivery *d = arg;
+
+    (void)client_id;
+    d->was_ready = true;
+    metric_set(d->connected, 1);
+    if (child_slot(d->child) == 0) /* one process speaks for the host */
+        metric_set(d->unsafe, redis_without_persistence(r) ? 1 : 0);
+    child_ready(d->child);
+    ev_timer_stop(d->loop, &d->ready_timer);
+    intake_credit(d);
+    settle_pump(d);
+    intake_pump(d);
+    recover_start(d);
+    reap_second(d);
+    for (size_t i = 0; i < d->n_dests; i++)
+        claim_wake(&d->dests[i]);
+}
+
+static void on_redis_down(struct redis *r, const char *why, void *arg)
+{
+    struct delivery *d = arg;
+
+    (void)r, (void)why;
+    if (d->was_ready)
+        metric_add(d->reconnects, 1);
+    d->was_ready = false;
+    metric_set(d->connected, 0);
+    intake_credit(d);
+    delivery_look(d);
+}
+
+static void on_redis_unfit(struct redis *r, const char *why, void *arg)
+{
+    struct delivery *d = arg;
+
+    log_crit("redis_unfit", "why=%s", log_q(why));
+    on_redis_down(r, why, d);
+}
+
+/* ---- timers */
+
+static void on_ready_late(struct ev_loop *loop, ev_timer *t, int revents)
+{
+    struct delivery *d = t->data;
+
+    (void)loop, (void)revents;
+    log_warn("ready_without_redis", "after_ms=%d", (int)(READY_WITHOUT_REDIS_S * 1000));
+    child_ready(d->child);
+}
+
+static void on_renew(struct ev_loop *loop, ev_timer *t, int revents)
+{
+    struct delivery *d = t->data;
+
+    (void)loop, (void)revents;
+    if (redis_state(d->redis) == REDIS_READY)
+        claim_renew(d);
+}
+
+static void on_second(struct ev_loop *loop, ev_timer *t, int revents)
+{
+    struct delivery *d = t->data;
+
+    (void)loop, (void)revents;
+    for (size_t i = 0; i < d->n_dests; i++) {
+        struct dest *dest = &d->dests[i];
+
+        watch_second(dest);
+        if (dest->refused)
+            claim_wake(dest);
+    }
+    settle_pump(d);
+    intake_pump(d);
+    recover_start(d);
+    reap_second(d);
+}
+
+static void start_timer(struct delivery *d, ev_timer *t, void (*fn)(struct ev_loop *, ev_timer *, int),
+                        double after, double repeat)
+{
+    ev_timer_init(t, fn, after, repeat);
+    t->data = d;
+    ev_timer_start(d->loop, t);
+}
+
+/* ---- start */
+
+static void make_metrics(struct dest *t)
+{
+    static const char *const states[6] = {"wait", "active", "delayed", "paused", "completed", "failed"};
+    struct metrics *m = child_metrics(t->d->child);
+    struct dest_metrics *x = &t->m;
+    const char *id = t->conf->id;
+
+    x->added = metrics_series(m, METRIC_QUEUE_ADDED, id, NULL);
+    x->completed = metrics_series(m, METRIC_QUEUE_FINISHED, id, "completed", NULL);
+    x->failed = metrics_series(m, METRIC_QUEUE_FINISHED, id, "failed", NULL);
+    x->delayed = metrics_series(m, METRIC_QUEUE_FINISHED, id, "delayed", NULL);
+    x->handed_back = metrics_series(m, METRIC_QUEUE_FINISHED, id, "handed_back", NULL);
+    x->requeued = metrics_series(m, METRIC_STALLED, id, "requeued", NULL);
+    x->stalled_out = metrics_series(m, METRIC_STALLED, id, "failed", NULL);
+    x->lock_lost = metrics_series(m, METRIC_LOCK_LOST, id, NULL);
+    for (size_t i = 0; i < 6; i++)
+        x->jobs[i] = metrics_series(m, METRIC_QUEUE_JOBS, id, states[i], NULL);
+    x->oldest = metrics_series(m, METRIC_QUEUE_OLDEST, id, "wait", NULL);
+    x->promote_lag = metrics_series(m, METRIC_PROMOTE_LAG, id, NULL);
+    x->duration = metrics_series(m, METRIC_DELIVERY_DURATION, id, NULL);
+    x->end_to_end = metrics_series(m, METRIC_DELIVERY_END_TO_END, id, NULL);
+    x->events = metrics_series(m, METRIC_DELIVERY_EVENTS, id, NULL);
+    x->bytes = metrics_series(m, METRIC_DELIVERY_BYTES, id, NULL);
+    x->in_flight = metrics_series(m, METRIC_DELIVERY_IN_FLIGHT, id, NULL);
+    x->reused = metrics_series(m, METRIC_DELIVERY_CONNECTIONS, id, "true", NULL);
+    x->fresh = metrics_series(m, METRIC_DELIVERY_CONNECTIONS, id, "false", NULL);
+}
+
+static void make_process_metrics(struct delivery *d)
+{
+    static const char *const scripts[] = {
+        [SCRIPT_ADD] = "add",
+        [SCRIPT_TAKE] = "take",
+        [SCRIPT_COMPLETE] = "complete",
+        [SCRIPT_DELAY] = "delay",
+        [SCRIPT_FAIL] = "fail",
+        [SCRIPT_RENEW] = "renew",
+        [SCRIPT_HAND_BACK] = "hand_back",
+    };
+    struct metrics *m = child_metrics(d->child);
+
+    d->connected = metrics_series(m, METRIC_REDIS_CONNECTED, ROLE, NULL);
+    d->reconnects = metrics_series(m, METRIC_REDIS_RECONNECTS, ROLE, NULL);
+    d->unsafe = metrics_series(m, METRIC_REDIS_UNSAFE, "aof", NULL);
+    for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++)
+        d->took[i] = metrics_series(m, METRIC_REDIS_DURATION, scripts[i], NULL);
+}
+
+static void on_wake(void *arg)
+{
+    claim_wake(arg);
+}
+
+static void make_dests(struct delivery *d, const struct redis_options *redis)
+{
+    const struct conf *c = d->conf;
+
+    d->n_dests = c->n_destinations;
+    d->dests = xcalloc(d->n_dests + 1, sizeof(*d->dests));
+    for (size_t i = 0; i < d->n_dests; i++) {
+        struct dest *t = &d->dests[i];
+        const struct queue_options o = {
+            .prefix = c->queue.prefix,
+            .name = c->destinations[i].id,
+            .token = child_token(d->child),
+            .lock_ms = c->queue.lock_duration_ms,
+            .stalled_interval_ms = c->queue.stalled_interval_ms,
+            .max_stalled = c->queue.max_stalled_count,
+            .keep_completed_count = c->queue.keep_completed_count,
+            .keep_completed_age_ms = c->queue.keep_completed_age_ms,
+            .keep_failed_age_ms = c->queue.keep_failed_age_ms,
+        };
+
+        t->d = d;
+        t->conf = &c->destinations[i];
+        list_init(&t->jobs);
+        make_metrics(t);
+        t->queue = queue_new(d->loop, d->redis, &o);
+        t->waker = queue_waker_new(d->loop, redis, &o, on_wake, t);
+        watch_start(t);
+    }
+}
+
+static void on_turn(struct ev_loop *loop, ev_check *w, int revents)
+{
+    struct delivery *d = w->data;
+
+    (void)loop, (void)revents;
+    if (d->draining)
+        delivery_look(d);
+}
+
+static int start(struct child *child, void *state, enum exitcode *code)
+{
+    static const struct redis_events events = {
+        .ready = on_redis_ready, .down = on_redis_down, .unfit = on_redis_unfit};
+    struct delivery *d = state;
+    const struct conf *c = child_config(child);
+    char url[1024];
+    struct redis_options redis = {
+        .url = conf_redis_url(c, url, sizeof(url)),
+        .username = c->redis.username,
+        .password = c->redis.password,
+        .connect_timeout_ms = c->redis.connect_timeout_ms,
+        .command_timeout_ms = c->redis.command_timeout_ms,
+        .reconnect_min_ms = c->redis.reconnect_min_ms,
+        .reconnect_max_ms = c->redis.reconnect_max_ms,
+        .reconnect_jitter = c->redis.reconnect_jitter,
+        .check_policy = true,
+    };
+    const struct http_client_options http = {
+        .connect_timeout_ms = c->delivery.connect_timeout_ms,
+        .timeout_ms = c->delivery.timeout_ms,
+        .response_max = c->delivery.response_store_bytes,
+        .connections_max = (unsigned)c->delivery.concurrency,
+    };
+
+    d->child = child;
+    d->loop = child_loop(child);
+    d->conf = c;
+    d->rules = (struct verdict_rules){
+        .max_attempts = c->queue.max_attempts,
+        .retry_window_ms = c->queue.retry_window_ms,
+        .retry_after_max_ms = c->delivery.retry_after_max_ms,
+        .backoff = {.exponential = c->queue.backoff_type == CONF_BACKOFF_EXPONENTIAL,
+                    .delay_ms = c->queue.backoff_delay_ms,
+                    .max_ms = c->queue.backoff_max_ms,
+                    .jitter = c->queue.backoff_jitter},
+    };
+    list_init(&d->links);
+    list_init(&d->held);
+    list_init(&d->reaps);
+    make_process_metrics(d);
+    queue_register_scripts();
+    redis.client_name = d->client_name = xasprintf("dray:w:%s", child_token(child));
+    d->redis = redis_new(d->loop, &redis, &events, d);
+    if (d->redis == NULL) {
+        log_crit("redis_url_invalid", "url=%s remedy=%s", log_q(redis.url), log_q("see redis.url"));
+        *code = EXIT_CODE_CONFIG;
+        return -1;
+    }
+    d->http = http_client_new(d->loop, &http);
+    make_dests(d, &redis);
+    post_prepare(d);
+    start_timer(d, &d->ready_timer, on_ready_late, READY_WITHOUT_REDIS_S, 0.);
+    start_timer(d, &d->renew_timer, on_renew, (double)c->queue.lock_renew_ms / 1e3,
+                (double)c->queue.lock_renew_ms / 1e3);
+    start_timer(d, &d->second_timer, on_second, 1., 1.);
+    ev_check_init(&d->turn, on_turn);
+    d->turn.data = d;
+    ev_check_start(d->loop, &d->turn);
+    return 0;
+}
+
+/* ---- draining */
+
+static void end(struct delivery *d, unsigned left)
+{
+    if (d->ended)
+        return;
+    d->ended = true;
+    log_info("delivery_drained", "handed_back=%u unsettled=%u unstored=%u", d->handed_back, d->jobs, d->adds);
+    child_drained(d->child, left);
+}
+
+void delivery_look(struct delivery *d)
+{
+    if (!d->draining || d->ended || d->jobs > 0 || d->adds > 0 || !intake_done(d))
+        return;
+    for (size_t i = 0; i < d->n_dests; i++)
+        if (d->dests[i].asked > 0)
+            return;
+    end(d, d->handed_back);
+}
+
+static void on_hand_back(struct ev_loop *loop, ev_timer *t, int revents)
+{
+    struct delivery *d = t->data;
+
+    (void)loop, (void)revents;
+    d->handing_back = true;
+    for (size_t i = 0; i < d->n_dests; i++) {
+        struct job *j;
+
+        list_foreach(j, &d->dests[i].jobs, struct job, link)
+        {
+            if (j->state != JOB_POSTING)
+                continue;
+            http_call_cancel(j->call);
+            j->call = NULL;
+            buf_reset(&j->text);
+            settle_job(j, JOB_HAND_BACK);
+        }
+    }
+}
+
+static void on_end(struct ev_loop *loop, ev_timer *t, int revents)
+{
+    struct delivery *d = t->data;
+
+    (void)loop, (void)revents;
+    end(d, d->handed_back + d->jobs);
+}
+
+static void drain(struct child *child, uint32_t deadline_ms, const char *reason, void *state)
+{
+    struct delivery *d = state;
+    uint32_t margin = deadline_ms / 4 < MARGIN_MAX_MS ? deadline_ms / 4 : MARGIN_MAX_MS;
+
+    (void)child, (void)reason;
+    d->draining = true;
+    intake_leave(d);
+    for (size_t i = 0; i < d->n_dests; i++) {
+        queue_tick_stop(d->dests[i].queue);
+        queue_waker_free(d->dests[i].waker);
+        d->dests[i].waker = NULL;
+    }
+    start_timer(d, &d->hand_back_timer, on_hand_back, (deadline_ms - margin) / 1e3, 0.);
+    start_timer(d, &d->end_timer, on_end, (deadline_ms - margin / 4) / 1e3, 0.);
+    delivery_look(d);
+}
+
+/* ---- the kind */
+
+static void take_link(struct child *child, const struct msg_link *m, int batch_fd, int ack_fd, void *state)
+{
+    (void)child, (void)m;
+    intake_link(state, batch_fd, ack_fd);
+}
+
+static void reap(struct child *child, const struct msg_reap *m, void *state)
+{
+    (void)child;
+    reap_start(state, m);
+}
+
+static void beat(struct child *child, struct msg_beat *m, void *state)
+{
+    struct delivery *d = state;
+    int64_t id = redis_client_id(d->redis);
+
+    (void)child;
+    m->in_hand = d->jobs + d->adds;
+    m->n_clients = 0;
+    if (id > 0)
+        m->clients[m->n_clients++] = (uint64_t)id;
+    for (size_t i = 0; i < d->n_dests && m->n_clients < MSG_CLIENTS_MAX; i++) {
+        id = d->dests[i].waker != NULL ? queue_waker_client_id(d->dests[i].waker) : 0;
+        if (id > 0)
+            m->clients[m->n_clients++] = (uint64_t)id;
+    }
+}
+
+int delivery_main(unsigned slot, char **argv)
+{
+    static const struct child_kind kind = {
+        .name = ROLE,
+        .start = start,
+        .link = take_link,
+        .drain = drain,
+        .reap = reap,
+        .beat = beat,
+        .state_size = sizeof(struct delivery),
+    };
+
+    return child_main(&kind, slot, argv);
+}
