@@ -367,7 +367,7 @@ static void take_link(struct child *child, const struct msg_link *m, int batch_f
 static void reap(struct child *child, const struct msg_reap *m, void *state)
 {
     (void)child;
-    reap_start(state, m);
+    reap_dead(state, m);
 }
 
 static void beat(struct child *child, struct msg_beat *m, void *state)

@@ -145,7 +145,7 @@ void watch_start(struct dest *t);
 void watch_second(struct dest *t); /* blanks the gauges of a lost lease */
 
 /* ---- reap.c: what the dead left */
-void reap_start(struct delivery *d, const struct msg_reap *m);
+void reap_dead(struct delivery *d, const struct msg_reap *m);
 void reap_second(struct delivery *d); /* another try */
 
 #endif

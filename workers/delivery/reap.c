@@ -210,7 +210,7 @@ static void step(struct reap *r)
     tokens_answered(r);
 }
 
-void reap_start(struct delivery *d, const struct msg_reap *m)
+void reap_dead(struct delivery *d, const struct msg_reap *m)
 {
     struct reap *r = xcalloc(1, sizeof(*r));
 
