@@ -46,8 +46,9 @@ struct http_server_events {
     void (*answered)(struct http_request *r, int status, uint64_t duration_us, void *arg);
 };
 
-struct http_server *http_server_new(struct ev_loop *loop, const struct http_limits *limits, struct http_budget *budget,
-                                    const struct http_server_events *events, void *arg);
+struct http_server *http_server_new(struct ev_loop *loop, const struct http_limits *limits,
+                                    struct http_budget *budget, const struct http_server_events *events,
+                                    void *arg);
 void http_server_free(struct http_server *s); /* cuts what is open; calls aborted for what is unanswered */
 
 /* Accepts on a listening socket (taken over; non-blocking). name is for logs. */
@@ -63,7 +64,8 @@ unsigned http_server_requests_open(const struct http_server *s); /* handed out a
 const char *http_request_method(const struct http_request *r);
 const char *http_request_path(const struct http_request *r);  /* without the query, not decoded */
 const char *http_request_query(const struct http_request *r); /* behind '?', "" when there is none */
-const char *http_request_header(const struct http_request *r, const char *name); /* first of that name, or NULL */
+const char *http_request_header(const struct http_request *r,
+                                const char *name); /* first of that name, or NULL */
 size_t http_request_headers(const struct http_request *r, const struct http_header **out);
 const char *http_request_body(const struct http_request *r, size_t *len);
 const char *http_request_peer(const struct http_request *r); /* "203.0.113.9" or "unix" */
@@ -74,7 +76,8 @@ void http_request_drop_body(struct http_request *r);
 
 /* One answer. headers: extra lines, each ending with CRLF, or "". type may be NULL when len is 0. HEAD sends no body.
  * r is invalid afterwards. */
-void http_reply(struct http_request *r, int status, const char *type, const char *headers, const void *body, size_t len);
+void http_reply(struct http_request *r, int status, const char *type, const char *headers, const void *body,
+                size_t len);
 
 /* No answer: the connection is cut, with whatever else is open on it (aborted is called for those). r is invalid
  * afterwards. */

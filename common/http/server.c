@@ -1,0 +1,208 @@
+/* server - see server.h and server_int.h. The listening sockets and what concerns all connections. */
+#include "common/http/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/base/fd.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/str.h"
+#include "common/http/server_int.h"
+
+#define ACCEPT_BURST      64
+#define REFUSED_LOG_S     10.0 /* at most one line of refused connections in this time */
+#define DEFAULT_HEADERS   100
+#define DEFAULT_PIPELINED 16
+
+static void log_refused(struct http_server *s, const struct http_listener *l, const char *why)
+{
+    double now = ev_now(s->loop);
+    if (s->refused_log_at != 0 && now - s->refused_log_at < REFUSED_LOG_S)
+        return;
+    s->refused_log_at = now;
+    log_warn("http_connections_refused", "listener=%s connections=%u reason=%s", log_q(l->name), s->n_conns,
+             log_q(why));
+}
+
+/* Out of descriptors: the reserve makes room to take one connection off the queue and close it, so that the listening
+ * socket does not stay readable for ever. False when nothing was there. */
+static bool shed(struct http_server *s, const struct http_listener *l)
+{
+    int code = errno;
+    fd_close(&s->reserve_fd);
+    int fd = accept4(l->io.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    bool taken = fd >= 0;
+    fd_close(&fd);
+    s->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    log_refused(s, l, strerror(code));
+    return taken;
+}
+
+/* Over limits.connections: the longest idle connection makes room, else the new one is told. */
+static bool make_room(struct http_server *s, const struct http_listener *l, int fd)
+{
+    static const char full[] =
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n";
+    struct http_conn *idle = list_first(&s->timers[HTTP_TIMER_IDLE], struct http_conn, timer);
+    if (idle != NULL && !list_linked(&idle->soon)) {
+        http_conn_destroy(idle);
+        return true;
+    }
+    (void)send(fd, full, sizeof full - 1, MSG_NOSIGNAL);
+    close(fd);
+    log_refused(s, l, "limits.connections");
+    return false;
+}
+
+static void on_accept(struct ev_loop *loop, ev_io *w, int revents)
+{
+    struct http_listener *l = w->data;
+    struct http_server *s = l->server;
+    (void)loop;
+    (void)revents;
+    for (int i = 0; i < ACCEPT_BURST; i++) {
+        struct sockaddr_storage sa = {0};
+        socklen_t len = sizeof sa;
+        int fd = accept4(w->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            if (s->n_conns < s->limits.connections || make_room(s, l, fd))
+                http_conn_new(s, fd, (struct sockaddr *)&sa);
+        } else if (errno == EMFILE || errno == ENFILE) {
+            if (!shed(s, l))
+                return;
+        } else if (errno == ENOBUFS || errno == ENOMEM) {
+            log_refused(s, l, strerror(errno));
+            return;
+        } else if (errno != ECONNABORTED && errno != EINTR && errno != EPROTO) {
+            return;
+        }
+    }
+}
+
+static void on_soon(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    struct http_server *s = w->data;
+    struct list now;
+    (void)loop;
+    (void)revents;
+    if (list_empty(&s->soon))
+        return;
+    /* Those that are here now; what settling adds waits for the next turn. */
+    list_insert_between(&now, s->soon.prev, &s->soon);
+    list_remove(&s->soon);
+    struct http_conn *c;
+    while ((c = list_first(&now, struct http_conn, soon)) != NULL)
+        http_conn_settle(c);
+}
+
+struct http_server *http_server_new(struct ev_loop *loop, const struct http_limits *limits,
+                                    struct http_budget *budget, const struct http_server_events *events,
+                                    void *arg)
+{
+    struct http_server *s = xcalloc(1, sizeof *s);
+    s->loop = loop;
+    s->limits = *limits;
+    s->budget = budget;
+    s->events = *events;
+    s->arg = arg;
+    if (s->limits.headers == 0)
+        s->limits.headers = DEFAULT_HEADERS;
+    if (s->limits.pipelined == 0)
+        s->limits.pipelined = DEFAULT_PIPELINED;
+    list_init(&s->listeners);
+    list_init(&s->conns);
+    list_init(&s->soon);
+    http_timer_init(s);
+    ev_timer_init(&s->soon_timer, on_soon, 0., 0.);
+    s->soon_timer.data = s;
+    s->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    buf_init(&s->batch, HTTP_OUT_MAX);
+    buf_init(&s->scratch, HTTP_OUT_MAX);
+    s->spans = xcalloc(s->limits.headers, sizeof *s->spans);
+    s->read_buf = xmalloc(HTTP_READ_SIZE);
+    return s;
+}
+
+static void close_listeners(struct http_server *s)
+{
+    struct http_listener *l;
+    while ((l = list_first(&s->listeners, struct http_listener, link)) != NULL) {
+        ev_io_stop(s->loop, &l->io);
+        close(l->io.fd);
+        list_remove(&l->link);
+        free(l);
+    }
+}
+
+void http_server_free(struct http_server *s)
+{
+    if (s == NULL)
+        return;
+    close_listeners(s);
+    struct http_conn *c;
+    while ((c = list_first(&s->conns, struct http_conn, all)) != NULL)
+        http_conn_destroy(c);
+    ev_timer_stop(s->loop, &s->timer);
+    ev_timer_stop(s->loop, &s->soon_timer);
+    fd_close(&s->reserve_fd);
+    buf_fini(&s->batch);
+    buf_fini(&s->scratch);
+    free(s->spans);
+    free(s->read_buf);
+    free(s);
+}
+
+int http_server_listen(struct http_server *s, int fd, const char *name)
+{
+    if (fd_set_nonblock(fd) < 0 || fd_set_cloexec(fd, true) < 0)
+        return -1;
+    struct http_listener *l = xcalloc(1, sizeof *l);
+    l->server = s;
+    str_copy(l->name, name, sizeof l->name);
+    list_push_back(&s->listeners, &l->link);
+    ev_io_init(&l->io, on_accept, fd, EV_READ);
+    l->io.data = l;
+    if (!s->paused)
+        ev_io_start(s->loop, &l->io);
+    return 0;
+}
+
+void http_server_drain(struct http_server *s)
+{
+    close_listeners(s);
+    s->draining = true;
+    struct http_conn *c;
+    list_foreach(c, &s->conns, struct http_conn, all) if (c->waiting == 0) http_conn_settle_soon(c);
+}
+
+void http_server_pause(struct http_server *s, bool paused)
+{
+    if (s->paused == paused)
+        return;
+    s->paused = paused;
+    struct http_listener *l;
+    list_foreach(l, &s->listeners, struct http_listener, link)
+    {
+        if (paused)
+            ev_io_stop(s->loop, &l->io);
+        else
+            ev_io_start(s->loop, &l->io);
+    }
+    struct http_conn *c;
+    list_foreach(c, &s->conns, struct http_conn, all) http_conn_settle_soon(c);
+}
+
+unsigned http_server_connections(const struct http_server *s)
+{
+    return s->n_conns;
+}
+
+unsigned http_server_requests_open(const struct http_server *s)
+{
+    return s->open;
+}

@@ -1,0 +1,83 @@
+/* server_timer - see server_int.h. Deadlines of connections.
+ *
+ * Every kind has one duration, so a list per kind is in order by itself: arming is a push at the end. One ev_timer
+ * stands at or before the earliest deadline; it is never touched per request, only set anew when it has fired.
+ */
+#include "common/http/server_int.h"
+
+static void set_timer(struct http_server *s)
+{
+    double first = 0;
+    for (unsigned k = 0; k < HTTP_TIMERS; k++) {
+        const struct http_conn *c = list_first(&s->timers[k], struct http_conn, timer);
+        if (c != NULL && (first == 0 || c->deadline < first))
+            first = c->deadline;
+    }
+    ev_timer_stop(s->loop, &s->timer);
+    if (first == 0)
+        return;
+    double after = first - ev_now(s->loop);
+    ev_timer_set(&s->timer, after > 0.001 ? after : 0.001, 0.);
+    ev_timer_start(s->loop, &s->timer);
+}
+
+static void expire(struct http_conn *c)
+{
+    unsigned kind = c->timer_kind;
+    http_timer_arm(c, HTTP_TIMER_NONE);
+    if ((kind == HTTP_TIMER_HEADER && c->in_len > 0) || kind == HTTP_TIMER_BODY)
+        http_conn_refuse(c, 408);
+    else
+        c->doomed = true;
+    http_conn_settle(c);
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    struct http_server *s = w->data;
+    (void)revents;
+    for (unsigned k = 0; k < HTTP_TIMERS; k++) {
+        struct http_conn *c;
+        while ((c = list_first(&s->timers[k], struct http_conn, timer)) != NULL &&
+               c->deadline <= ev_now(loop))
+            expire(c);
+    }
+    set_timer(s);
+}
+
+void http_timer_init(struct http_server *s)
+{
+    const struct http_limits *l = &s->limits;
+    s->durations[HTTP_TIMER_HEADER] = (double)l->header_timeout_ms / 1e3;
+    s->durations[HTTP_TIMER_BODY] = (double)l->body_timeout_ms / 1e3;
+    s->durations[HTTP_TIMER_IDLE] = (double)l->idle_timeout_ms / 1e3;
+    s->durations[HTTP_TIMER_WRITE] = (double)l->body_timeout_ms / 1e3;
+    s->durations[HTTP_TIMER_LINGER] = HTTP_LINGER_S;
+    for (unsigned k = 0; k < HTTP_TIMERS; k++)
+        list_init(&s->timers[k]);
+    ev_init(&s->timer, on_timer);
+    s->timer.data = s;
+}
+
+static void push(struct http_conn *c, unsigned kind)
+{
+    struct http_server *s = c->server;
+    c->deadline = ev_now(s->loop) + s->durations[kind];
+    list_push_back(&s->timers[kind], &c->timer);
+    c->timer_kind = (uint8_t)kind;
+    if (!ev_is_active(&s->timer))
+        set_timer(s);
+    else if (s->durations[kind] < ev_timer_remaining(s->loop, &s->timer))
+        set_timer(s);
+}
+
+void http_timer_arm(struct http_conn *c, unsigned kind)
+{
+    if (c->timer_kind == kind)
+        return;
+    if (c->timer_kind != HTTP_TIMER_NONE)
+        list_remove(&c->timer);
+    c->timer_kind = HTTP_TIMER_NONE;
+    if (kind != HTTP_TIMER_NONE)
+        push(c, kind);
+}
