@@ -1,0 +1,42 @@
+#!/usr/bin/env python3
+"""make bench: what dray costs, as ratios against something run in the same minutes.
+
+usage: bench.py --build DIR [--only intake,redis,restart,memory] [--seconds N] [--rounds N]
+
+Machines are shared and noisy: figures are medians over interleaved rounds, and every rate stands beside that of a
+peer in the same round. CPU is utime + stime of the processes in question from /proc, divided by requests.
+Nothing here passes or fails.
+"""
+import argparse
+import os
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(HERE))
+sys.path.insert(0, HERE)
+
+import intake   # noqa: E402
+import memory   # noqa: E402
+import restart  # noqa: E402
+import scripts  # noqa: E402
+
+SECTIONS = {"intake": intake.main, "redis": scripts.main, "restart": restart.main, "memory": memory.main}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default="build")
+    parser.add_argument("--only", default=",".join(SECTIONS))
+    parser.add_argument("--seconds", type=float, default=5, help="of load in one measurement")
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    args.build = os.path.abspath(args.build)
+    for name in args.only.split(","):
+        if name not in SECTIONS:
+            sys.exit("bench: there is no section %s; sections: %s" % (name, ", ".join(SECTIONS)))
+        SECTIONS[name](args)
+        print(flush=True)
+
+
+if __name__ == "__main__":
+    main()
