@@ -83,11 +83,11 @@ $(O)/dray: $(O)/master/main.o $(LIB) $(O)/third.a
 
 $(LIB): $(LIB_OBJ)
 	@rm -f $@
-	@ar rcs $@ $^
+	@ar rcsP $@ $^
 
 $(O)/third.a: $(THIRD_OBJ)
 	@rm -f $@
-	@ar rcs $@ $^
+	@ar rcsP $@ $^
 
 $(O)/%.o: %.c | $(LUA_GEN)
 	@mkdir -p $(@D)
