@@ -191,7 +191,7 @@ void batch_free(struct batch_set *s, struct batch *b)
     b->lane->closed--;
     s->events -= b->lb.n_events;
     s->batches--;
-    if (s->n_pool >= POOL_MAX || b->lb.body.cap > POOL_BODY_MAX) {
+    if (s->n_pool >= POOL_MAX || b->lb.body.cap > POOL_BODY_MAX || s->budget->used > s->budget->max / 4) {
         release(s, b);
         return;
     }

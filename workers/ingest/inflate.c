@@ -54,7 +54,7 @@ void inflate_free(struct inflate *z)
 
 void inflate_done(struct inflate *z)
 {
-    if (z->cap > KEEP_MAX)
+    if (z->cap > KEEP_MAX || z->cap > z->budget->max / 8)
         drop(z);
 }
 

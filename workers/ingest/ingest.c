@@ -215,7 +215,7 @@ static void ingest_link(struct child *c, const struct msg_link *m, int batch_fd,
     links_add(&g->links, send);
     g->last_progress = ev_now(g->loop);
     log_info("link_up", "worker=%u generation=%u", m->peer_slot, m->peer_generation);
-    if (g->draining && list_empty(&g->ready.fifo) && g->batches.batches == 0)
+    if (g->ended)
         link_send_end(send);
     if (!g->listening && !g->draining)
         listen_all(g);
@@ -256,19 +256,22 @@ static void watch_pressure(struct ingest *g)
 
 /* ---- draining */
 
-static void finish(struct ingest *g)
+static void end_links(struct ingest *g)
 {
     struct link *l;
-    size_t left = g->batches.batches;
-    waiter_answer_all(&g->waiters, WAITER_DRAIN);
+    g->ended = true;
     list_foreach(l, &g->links.links, struct link, link)
     {
-        if (left == 0)
-            link_send_end(l->send);
+        link_send_end(l->send);
     }
+}
+
+static void finish(struct ingest *g)
+{
+    size_t left = g->batches.batches;
+    waiter_answer_all(&g->waiters, WAITER_DRAIN);
     quarantine_close(g->quarantine);
     g->quarantine = NULL;
-    g->drained = true;
     ev_timer_stop(g->loop, &g->drain);
     ev_prepare_stop(g->loop, &g->turn);
     log_info("ingest_drained", "batches_left=%zu", left);
@@ -279,8 +282,12 @@ static void drain_on(struct ingest *g)
 {
     double now = ev_now(g->loop);
     bool busy = g->batches.batches > 0 || http_server_requests_open(g->server) > 0;
-    if (busy)
+    if (busy) {
         g->drain_idle_since = now;
+    } else if (!g->ended) {
+        end_links(g); /* what this turn has put is written before the end */
+        return;
+    }
     if (now >= g->drain_deadline ||
         (!busy && (http_server_connections(g->server) == 0 || now - g->drain_idle_since > DRAIN_LINGER)))
         finish(g);

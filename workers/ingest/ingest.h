@@ -40,7 +40,7 @@ struct ingest {
     struct list gone_links;
     double last_progress; /* when a batch was last stored or a link last took one (loop time) */
     double drain_deadline, drain_idle_since;
-    bool listening, paused, shedding, draining, drained;
+    bool listening, paused, shedding, draining, ended;
     bool health_known, healthy;
     struct source *answering; /* whose request is being answered */
     struct {
