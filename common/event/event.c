@@ -108,7 +108,7 @@ static bool given(const struct event *e, enum event_field f)
 static void copy_key(const struct json_slice *id, char *key, size_t size)
 {
     if (id->type == JSON_STRING) {
-        if (json_string(id, key, size) < 0)
+        if (json_text(id, key, size) < 0)
             *key = '\0';
     } else if (id->len < size) {
         memcpy(key, id->text, id->len);
@@ -123,7 +123,7 @@ static bool needs_user(const struct event *e, const struct event_context *c)
     char text[16];
     if (c->type != NULL)
         return strcmp(c->type, "extract") != 0;
-    return type->text == NULL || type->type != JSON_STRING || json_string(type, text, sizeof text) < 0 ||
+    return type->text == NULL || type->type != JSON_STRING || json_text(type, text, sizeof text) < 0 ||
            strcmp(text, "extract") != 0;
 }
 
@@ -163,7 +163,7 @@ static void plan_make(const struct event *e, const struct event_context *c, stru
         const struct json_slice *type = &e->field[EVENT_TYPE];
         char text[32];
         p->add[EVENT_TYPE] = type->text == NULL || type->type != JSON_STRING ||
-                             json_string(type, text, sizeof text) < 0 || strcmp(text, c->type) != 0;
+                             json_text(type, text, sizeof text) < 0 || strcmp(text, c->type) != 0;
     }
     for (unsigned f = 0; f < EVENT_FIELDS; f++)
         p->cut[f] |= p->add[f] && e->field[f].text != NULL;

@@ -65,7 +65,7 @@ bool json_key_is(const struct json_slice *key, const char *name);
 bool json_find(const struct json_slice *object, const char *name, struct json_slice *value);
 /* The string's content, escapes undone, UTF-8 (a lone surrogate becomes U+FFFD), NUL-terminated; -1 when it does not
  * fit or holds U+0000. */
-long json_string(const struct json_slice *string, char *dst, size_t size);
+long json_text(const struct json_slice *string, char *dst, size_t size);
 /* Blank or absent as senders mean it: null, "", or a string of white space. */
 bool json_is_blank(const struct json_slice *value);
 

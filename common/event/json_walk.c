@@ -135,7 +135,7 @@ bool json_find(const struct json_slice *object, const char *name, struct json_sl
     return found;
 }
 
-long json_string(const struct json_slice *string, char *dst, size_t size)
+long json_text(const struct json_slice *string, char *dst, size_t size)
 {
     const char *p = string->text + 1, *end = string->text + string->len - 1;
     size_t n = 0;

@@ -93,7 +93,7 @@ static void text_of(const struct json_slice *head, const char *name, char dst[TE
     struct json_slice value;
     dst[0] = '\0';
     if (json_find(head, name, &value) && value.type == JSON_STRING)
-        if (json_string(&value, dst, TEXT_MAX) < 0)
+        if (json_text(&value, dst, TEXT_MAX) < 0)
             dst[0] = '\0';
 }
 

@@ -70,7 +70,7 @@ static bool note_id(struct send_body *b, const struct json_slice *event)
     struct json_slice id;
     char text[ID_TEXT_MAX];
     if (event->type != JSON_OBJECT || !json_find(event, "messageId", &id) || json_is_blank(&id) ||
-        id.type != JSON_STRING || json_string(&id, text, sizeof text) < 0)
+        id.type != JSON_STRING || json_text(&id, text, sizeof text) < 0)
         return false;
     put(&b->ids, text, strlen(text));
     put(&b->ids, "\n", 1);

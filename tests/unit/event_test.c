@@ -178,7 +178,7 @@ static void test_write_message_id(void **state)
         assert_written(without[i], &track, &out);
         struct json_slice v = whole(buf_cstr(&out)), field;
         assert_true(json_find(&v, "messageId", &field));
-        assert_int_equal(json_string(&field, id, sizeof id), UUID_SIZE - 1);
+        assert_int_equal(json_text(&field, id, sizeof id), UUID_SIZE - 1);
         assert_int_equal(id[14], '4');
         assert_string_not_equal(id, first);
         strcpy(first, id);

@@ -398,15 +398,15 @@ static void test_string(void **state)
         struct json_slice v = whole(rows[i].json);
         char out[64];
         size_t len = strlen(rows[i].content);
-        assert_int_equal(json_string(&v, out, sizeof out), len);
+        assert_int_equal(json_text(&v, out, sizeof out), len);
         assert_string_equal(out, rows[i].content);
-        assert_int_equal(json_string(&v, out, len + 1), len);
+        assert_int_equal(json_text(&v, out, len + 1), len);
         if (len > 0)
-            assert_int_equal(json_string(&v, out, len), -1);
+            assert_int_equal(json_text(&v, out, len), -1);
     }
     struct json_slice nul = whole("\"a\\u0000b\"");
     char out[16];
-    assert_int_equal(json_string(&nul, out, sizeof out), -1);
+    assert_int_equal(json_text(&nul, out, sizeof out), -1);
 }
 
 static void test_blank(void **state)

@@ -48,7 +48,7 @@ static bool parse_backoff(const struct json_slice *v, struct backoff *out)
     if (v->type == JSON_NUMBER)
         return number(v, &out->delay_ms);
     if (v->type != JSON_OBJECT || !json_find(v, "type", &type) || type.type != JSON_STRING ||
-        json_string(&type, name, sizeof(name)) < 0)
+        json_text(&type, name, sizeof(name)) < 0)
         return false;
     if (json_find(v, "delay", &delay) && !number(&delay, &out->delay_ms))
         return false;

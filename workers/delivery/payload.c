@@ -72,7 +72,7 @@ int payload_read(struct payload *p, const char *data, size_t len, uint64_t wall_
         if (form_of(&body, why, why_size) < 0)
             return -1;
         if (json_find(&body, "source", &source) && source.type == JSON_STRING &&
-            json_string(&source, p->source, sizeof(p->source)) < 0)
+            json_text(&source, p->source, sizeof(p->source)) < 0)
             p->source[0] = '\0';
     }
     if (body.type != JSON_OBJECT || !json_find(&body, "batch", &batch) || batch.type != JSON_ARRAY) {
