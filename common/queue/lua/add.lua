@@ -28,8 +28,8 @@ for i = 1, #ids do
     codes[i] = 0
     call('DEL', B .. 'dray:new:' .. id)
     call('PUBLISH', B .. 'duplicated@' .. token, id)
-  else
-    codes[i] = -1
+  else -- no hash stands ready: the same id came before in this call, or its hash was refused
+    codes[i] = call('EXISTS', B .. id) == 1 and 0 or -1
   end
 end
 call('INCRBY', B .. 'id', #ids)

@@ -30,8 +30,14 @@ local function push_by_priority(list, id, priority)
   end
 end
 
--- A waiting id without a job behind it goes to failed, where a person sees it. A key that is no hash is left alone.
+-- A waiting id without a job behind it goes to failed, where a person sees it. A key that is no hash is left alone,
+-- and the names of the queue's own keys are no ids.
 local function fail_ghost(id, reason, now)
+  local names = ' id wait paused meta-paused meta active delayed priority completed failed stalled stalled-check limiter '
+    .. 'repeat dray:gone dray:tick '
+  if string.find(names, ' ' .. id .. ' ', 1, true) then
+    return
+  end
   local key = B .. id
   local kind = call('TYPE', key).ok
   if kind ~= 'none' and kind ~= 'hash' then
