@@ -218,7 +218,7 @@ static void handle_text(struct ingest *g, struct http_request *r, struct source 
                                                 : body_scan_event(&g->body, text, len);
     if (s == NULL) { /* the body is the last place where a key may be */
         const struct json_slice *k = &g->body.write_key;
-        if (k->len == 0 || k->type != JSON_STRING || json_string(k, key, sizeof key) < 0) {
+        if (k->len == 0 || k->type != JSON_STRING || json_text(k, key, sizeof key) < 0) {
             if (why == body_invalid) /* who sends it cannot be read either */
                 reply_error(g, r, NULL, 400, why);
             else
