@@ -108,19 +108,26 @@ static const llhttp_settings_t settings = {
     .on_headers_complete = on_headers_complete,
 };
 
-/* What to answer when llhttp stopped on its own. */
-static int status_of_fault(llhttp_errno_t e, const char *p, size_t n)
+static bool is_digit(char c)
 {
-    if (n > 4 && memcmp(p, "PRI ", 4) == 0)
-        return 505; /* the preface of HTTP/2 */
-    if (e == HPE_INVALID_VERSION)
-        return 505;
-    if (e != HPE_INVALID_METHOD)
-        return 400;
+    return c >= '0' && c <= '9';
+}
+
+/* What to answer when llhttp stopped on its own, or at a version that is not ours. */
+static int status_of_fault(const llhttp_t *parser, llhttp_errno_t e, const char *p, size_t n)
+{
+    const char *cr = memchr(p, '\r', n);
+    bool versioned = cr - p > 9 && memcmp(cr - 9, " HTTP/", 6) == 0 && is_digit(cr[-3]) && cr[-2] == '.' &&
+                     is_digit(cr[-1]);
     size_t len = 0;
     while (len < n && is_token_char(p[len]))
         len++;
-    return len > 0 && p[len] == ' ' ? 501 : 400; /* RFC 9110 9.1: a method that is not recognized */
+    bool method = len > 0 && p[len] == ' ';
+    if (e == HPE_INVALID_METHOD ||
+        (e == HPE_INVALID_CONSTANT && parser->method > HTTP_SOURCE && parser->method != HTTP_PRI))
+        return method && versioned ? 501 : 400; /* RFC 9110 9.1: a method that is not recognized */
+    bool ours = versioned && cr[-3] == '1' && (cr[-1] == '0' || cr[-1] == '1');
+    return method && versioned && !ours ? 505 : 400; /* with the preface of HTTP/2 */
 }
 
 static bool header_is(const struct http_header *h, const char *name, size_t len)
@@ -292,11 +299,10 @@ struct http_request *http_head_parse(struct http_conn *c, const char *p, size_t 
     parser.data = &h;
     llhttp_errno_t e = llhttp_execute(&parser, p, n);
     *status = h.status;
-    if (*status == 0 && (!h.complete || h.url == NULL || h.url_len == 0))
-        *status = status_of_fault(e, p, n);
     bool http10 = parser.http_major == 1 && parser.http_minor == 0;
-    if (*status == 0 && !http10 && (parser.http_major != 1 || parser.http_minor != 1))
-        *status = 505;
+    bool ours = http10 || (parser.http_major == 1 && parser.http_minor == 1);
+    if (*status == 0 && (!h.complete || h.url == NULL || h.url_len == 0 || !ours))
+        *status = status_of_fault(&parser, e, p, n);
     if (*status == 0 && (parser.method == HTTP_CONNECT || parser.method > HTTP_SOURCE))
         *status = 501;
     if (*status == 0)
