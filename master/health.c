@@ -176,7 +176,7 @@ void health_tick(struct master *m)
     buf_init(&all, (size_t)MSG_PART_MAX * MSG_PARTS_MAX);
     if (metrics_encode(m->own, &own) < 0 || metrics_merge(m->sum, "master", 1, own.data, own.len) < 0 ||
         metrics_encode(m->sum, &all) < 0) {
-        log_warn("metrics_not_merged", "%s", "");
+        log_warn("metrics_not_merged", "");
     } else {
         list_foreach(s, &m->slots, struct slot, link) if (s->kind->hears_metrics && s->state == SLOT_UP)
             send_parts(s, &all);

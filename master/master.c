@@ -135,7 +135,7 @@ static void tear_down(struct master *m)
     control_sock_close(m->control_sock);
     listen_close(m->listen);
     if (m->exit_code == EXIT_CODE_OK)
-        log_info("stopped", "%s", "");
+        log_info("stopped", "");
     else
         log_info("stopped", "code=%d name=%s msg=%s", (int)m->exit_code, exitcode_name((int)m->exit_code),
                  log_q(exitcode_sentence((int)m->exit_code)));
@@ -162,6 +162,16 @@ static enum exitcode first_load(struct master *m)
     return code;
 }
 
+/* An empty node.name is the host's. */
+static void name_host(struct conf *c)
+{
+    char name[256] = "";
+    if (c->node.name[0] != '\0' || gethostname(name, sizeof name - 1) < 0)
+        return;
+    free(c->node.name);
+    c->node.name = xstrdup(name);
+}
+
 int master_run(const struct master_options *o)
 {
     struct master m = {.options = o, .conf_fd = -1, .lock_fd = -1};
@@ -171,9 +181,11 @@ int master_run(const struct master_options *o)
     list_init(&m.slots);
     list_init(&m.orphans);
     m.started_ms = clock_mono_ms();
+    fd_set_cloexec_from(STDERR_FILENO + 1); /* whatever the caller left open: no child shall have it */
     enum exitcode code = first_load(&m);
     if (code != EXIT_CODE_OK)
         return code;
+    name_host(m.conf);
     m.loop = ev_default_loop(EVFLAG_AUTO);
     if (m.loop == NULL) {
         conf_free(m.conf);

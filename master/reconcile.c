@@ -178,11 +178,9 @@ static void turn_successor(struct slot *s)
     }
 }
 
-void reconcile(struct master *m)
+static void turn(struct master *m)
 {
     struct slot *s;
-    if (m->phase == MASTER_STARTING)
-        advance_start(m);
     make_missing(m);
     advance_roll(m);
     list_foreach(s, &m->slots, struct slot, link) if (s->replaces != NULL) turn_successor(s);
@@ -199,8 +197,19 @@ void reconcile(struct master *m)
         if (s->state == SLOT_IDLE && surplus && find_successor(s) == NULL)
             slot_free(s);
     }
-    if (m->phase == MASTER_STOPPING)
-        advance_stop(m);
+}
+
+void reconcile(struct master *m)
+{
+    unsigned stage;
+    do { /* a stage that stands, or is gone, begins the next one at once */
+        stage = m->stage;
+        if (m->phase == MASTER_STARTING)
+            advance_start(m);
+        else if (m->phase == MASTER_STOPPING)
+            advance_stop(m);
+        turn(m);
+    } while (stage != m->stage && m->stage < STAGES);
 }
 
 /* ------------------------------------------------------------------ told by slots */

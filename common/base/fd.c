@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <linux/close_range.h>
 
 #include "common/base/mem.h"
 
@@ -171,7 +172,7 @@ size_t fd_census(int *fds, size_t max)
     return n;
 }
 
-void fd_close_from(int from)
+void fd_set_cloexec_from(int from)
 {
-    (void)close_range((unsigned)from, ~0u, 0);
+    (void)close_range((unsigned)from, ~0u, CLOSE_RANGE_CLOEXEC);
 }

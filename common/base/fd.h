@@ -23,7 +23,7 @@ int fd_make_dirs(const char *path, mode_t mode);
 unsigned long fd_raise_limit(unsigned long want);
 /* Numbers of the open descriptors, ascending; returns how many there are (at most max are written). */
 size_t fd_census(int *fds, size_t max);
-/* Closes every descriptor >= from. */
-void fd_close_from(int from);
+/* Marks every open descriptor >= from close-on-exec. */
+void fd_set_cloexec_from(int from);
 
 #endif

@@ -145,7 +145,7 @@ def run_dray(args, folder, persistence):
     finally:
         dray.remove()
         sink.close()
-        server.stop()
+        server.close()
 
 
 def main(args):
