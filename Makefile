@@ -161,7 +161,7 @@ format-check:
 
 lint: format-check
 	@sh tests/lib/lint.sh $(B)
-layers:
+layers: $(patsubst %.c,$(O)/%.o,$(wildcard master/*.c))
 	@$(PYTHON) tests/lib/layers.py $(O)
 headers:
 	@for h in $(filter %.h,$(OURS)); do printf '#include "%s"\n' $$h | $(CC) $(CFLAGS) -x c -fsyntax-only - || exit 1; done
