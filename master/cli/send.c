@@ -1,7 +1,7 @@
 /* dray send - posts events to an intake: lines of JSON in, /v1/batch out, over keep-alive connections.
  *
  * send_input.c makes bodies of the lines. A body waits until a connection is free (and until --rate allows it), and
- * with --retry it is sent again, the same bytes, until it is taken or its deadline has passed. It is accepted when a
+ * with --retry it is sent again, the same bytes, until it is taken or nothing was accepted for --deadline. It is accepted when a
  * 2xx has come, and only then its ids go into --ack-file.
  */
 #include <ev.h>
@@ -44,7 +44,7 @@ static const char usage[] =
     "  --rate N          at most N events a second\n"
     "  --gzip            compress the bodies\n"
     "  --retry           send again after 408, 429, 5xx and network errors, as Retry-After says\n"
-    "  --deadline D      give up on a request after D; default 60s\n"
+    "  --deadline D      stop sending again when nothing was accepted for D; default 60s\n"
     "  --ack-file FILE   append the messageId of every accepted event\n\n";
 
 enum {
@@ -87,7 +87,7 @@ struct sending {
     struct send_body *body;
     void *zipped;
     struct http_piece piece;
-    double due, deadline;
+    double due;
     unsigned tries;
 };
 
@@ -107,7 +107,8 @@ struct sender {
     struct list waiting;
     unsigned busy; /* requests under way */
     size_t n_waiting;
-    double next_due; /* --rate: when the next body may go */
+    double next_due;      /* --rate: when the next body may go */
+    double last_progress; /* when something was last accepted, or begun after idleness */
     struct send_report report;
     bool bar;
 };
@@ -133,6 +134,7 @@ static void sending_free(struct sending *x)
 static void accepted(struct sender *s, struct sending *x)
 {
     s->report.accepted += x->body->events;
+    s->last_progress = ev_now(s->loop);
     if (s->ack_fd >= 0 && fd_write_full(s->ack_fd, x->body->ids.data, x->body->ids.len) < 0)
         fatal(EXIT_CODE_IOERR, "send: writing %s: %s", s->o.ack_file, strerror(errno));
 }
@@ -147,16 +149,16 @@ static bool worth_retrying(const struct http_answer *a)
 /* Lists it to be sent again; false when there is no time left. */
 static bool again(struct sender *s, struct sending *x, const struct http_answer *a)
 {
-    double now = ev_now(s->loop);
-    if (!s->o.retry || s->stopped || !worth_retrying(a) || now >= x->deadline)
+    double now = ev_now(s->loop), deadline = s->last_progress + (double)s->o.deadline_ms / 1000.;
+    if (!s->o.retry || s->stopped || !worth_retrying(a) || now >= deadline)
         return false;
     uint64_t ms = (uint64_t)BACKOFF_MIN_MS << (x->tries < 6 ? x->tries - 1 : 5);
     ms = (ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS) / 2 + id_random_below(ms / 2 + 1);
     if (a->retry_after_ms >= 0)
         ms = (uint64_t)a->retry_after_ms;
     x->due = now + (double)ms / 1000.;
-    if (x->due > x->deadline)
-        x->due = x->deadline; /* one last try */
+    if (x->due > deadline)
+        x->due = deadline; /* one last try */
     struct list *at = s->waiting.prev;
     while (at != &s->waiting && list_entry(at, struct sending, link)->due > x->due)
         at = at->prev;
@@ -213,7 +215,6 @@ static void post_new(struct sender *s, struct send_body *b)
     x->piece = (struct http_piece){b->text.data, b->text.len};
     if (s->compressor != NULL)
         zip(s, x);
-    x->deadline = now + (double)s->o.deadline_ms / 1000.;
     s->report.events += b->events;
     if (s->o.rate > 0)
         s->next_due = (s->next_due > now ? s->next_due : now) + (double)b->events / (double)s->o.rate;
@@ -277,6 +278,8 @@ static void on_input(struct ev_loop *loop, ev_io *w, int revents)
     if (n < 0)
         fatal(EXIT_CODE_IOERR, "send: reading %s: %s", s->o.input, strerror(errno));
     ev_timer_stop(loop, &s->idle);
+    if (s->busy == 0 && s->n_waiting == 0 && s->in.n_ready == 0)
+        s->last_progress = ev_now(loop); /* nothing could be accepted: there was nothing to send */
     if (n == 0) {
         s->end_of_input = true;
         send_input_end(&s->in);
