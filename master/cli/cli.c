@@ -153,6 +153,7 @@ int cli_main(int argc, char **argv)
     while ((opt = getopt_long(argc, argv, "+" CLI_SHORT_OPTIONS "V", longs, NULL)) != -1) {
         if (opt == 'V') {
             char *version[] = {"version", NULL};
+            optind = 0;
             return version_main(1, version);
         }
         if (opt == 'h') {

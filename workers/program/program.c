@@ -8,18 +8,17 @@
 #include "workers/program/program.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/base/fd.h"
 #include "common/base/str.h"
 #include "workers/kinds.h"
+#include "workers/program/paths.h"
 
 #define TURN_BOOT_S         0.005 /* until the server answers for the first time */
 #define TURN_SLOW_S         0.050 /* the same, after two seconds */
@@ -109,7 +108,8 @@ static void finish(struct program *p)
     if (p->server.pid == 0 && (p->lock_is_ours || lockfile_take(p->lock_fd) == 0)) {
         (void)unlink(p->socket);
         if (ftruncate(p->lock_fd, 0) != 0)
-            log_warn("redis_lock_not_written", "file=%s error=%s", log_q(p->lock_path), log_q(strerror(errno)));
+            log_warn("redis_lock_not_written", "file=%s error=%s", log_q(p->lock_path),
+                     log_q(strerror(errno)));
     }
     child_drained(p->child, 0);
 }
@@ -450,51 +450,6 @@ static void program_drain(struct child *c, uint32_t deadline_ms, const char *rea
 
 /* --- start --- */
 
-/* redis-server changes its directory: paths must not depend on ours. */
-static int absolute_path(const char *path, char dst[LOCKFILE_PATH_MAX])
-{
-    char cwd[PATH_MAX];
-    int n = path[0] == '/'                    ? snprintf(dst, LOCKFILE_PATH_MAX, "%s", path)
-            : getcwd(cwd, sizeof cwd) != NULL ? snprintf(dst, LOCKFILE_PATH_MAX, "%s/%s", cwd, path)
-                                              : -1;
-    return n > 0 && n < LOCKFILE_PATH_MAX ? 0 : -1;
-}
-
-static int find_paths(struct program *p, const struct conf *conf)
-{
-    char path[LOCKFILE_PATH_MAX];
-    if (absolute_path(conf_run_path(conf, "redis.sock", path, sizeof path), p->socket) != 0 ||
-        absolute_path(conf_state_path(conf, "redis.lock", path, sizeof path), p->lock_path) != 0 ||
-        absolute_path(conf_state_path(conf, conf->redis.managed_dir, path, sizeof path), p->dir) != 0 ||
-        strlen(p->socket) >= sizeof((struct sockaddr_un *)0)->sun_path) {
-        log_crit("redis_path_too_long", "socket=%s max=%zu remedy=%s", log_q(p->socket),
-                 sizeof((struct sockaddr_un *)0)->sun_path - 1, log_q("a shorter node.run_dir"));
-        return -1;
-    }
-    return 0;
-}
-
-static enum exitcode prepare(struct program *p, const struct conf *conf)
-{
-    if (server_find_binary(conf->redis.managed_binary, p->binary, sizeof p->binary) != 0) {
-        log_crit(
-            "redis_binary_missing", "binary=%s error=%s remedy=%s", log_q(conf->redis.managed_binary),
-            log_q(strerror(errno)),
-            log_q("apt-get install redis-server, or set redis.managed.binary, or redis.mode: standalone"));
-        return EXIT_CODE_EXEC;
-    }
-    if (find_paths(p, conf) != 0)
-        return EXIT_CODE_CONFIG;
-    if (fd_make_dirs(p->dir, 0700) != 0 || (p->lock_fd = lockfile_open(p->lock_path)) < 0) {
-        int code = errno == EACCES || errno == EPERM || errno == EROFS ? EXIT_CODE_NOPERM : EXIT_CODE_IOERR;
-        log_crit("redis_dir_unusable", "dir=%s lock=%s error=%s", log_q(p->dir), log_q(p->lock_path),
-                 log_q(strerror(errno)));
-        return (enum exitcode)code;
-    }
-    server_arguments(&conf->redis, p->socket, p->dir, &p->args);
-    return EXIT_CODE_OK;
-}
-
 static int program_start(struct child *c, void *state, enum exitcode *code)
 {
     struct program *p = state;
@@ -502,7 +457,7 @@ static int program_start(struct child *c, void *state, enum exitcode *code)
     p->child = c;
     p->lock_fd = p->server.pidfd = p->server.output_fd = -1;
     umask(077); /* the data folder, the lock and the socket are this user's alone */
-    if ((*code = prepare(p, conf)) != EXIT_CODE_OK)
+    if ((*code = paths_prepare(p, conf)) != EXIT_CODE_OK)
         return -1;
     probe_init(&p->probe, child_loop(c), p->socket, on_reply, p);
     ev_timer_init(&p->turn, on_turn, 0, 0);
