@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+"""CPU time of Redis per job: dray's queue against the scripts of Bull 4.16.5, in one run on one server.
+
+usage: redis_cpu_bench.py [--build DIR] [--jobs N] [--rounds N]
+
+Bull's scripts come from npm (into DIR/npm, once). The work is done by DIR/release/tests/bench/redis_cpu_bench.
+"""
+import argparse
+import os
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BULL = "4.16.5"
+SCRIPTS = ("addJob-6", "moveToActive-8", "moveToFinished-9")
+
+
+def install_bull(folder):
+    package = os.path.join(folder, "node_modules", "bull")
+    if not os.path.isdir(package):
+        os.makedirs(folder, exist_ok=True)
+        subprocess.run(["npm", "install", "--prefix", folder, "--silent", "--no-audit", "--no-fund", "bull@" + BULL],
+                       check=True, stdin=subprocess.DEVNULL)
+    for name in SCRIPTS:
+        text = subprocess.run(["node", "-p", "require(%r).content" % os.path.join(package, "lib", "scripts", name + ".js")],
+                              check=True, capture_output=True).stdout
+        with open(os.path.join(folder, name + ".lua"), "wb") as f:
+            f.write(text)
+    return folder
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--build", default=os.path.join(ROOT, "build"))
+    parser.add_argument("--jobs", type=int, default=10000)
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
+    program = os.path.join(args.build, "release", "tests", "bench", "redis_cpu_bench")
+    if not os.path.exists(program):
+        subprocess.run(["make", "-s", "-C", ROOT, "VARIANT=release", "B=" + args.build, program], check=True)
+    scripts = install_bull(os.path.abspath(os.path.join(args.build, "npm")))
+    return subprocess.run([program, scripts, str(args.jobs), str(args.rounds)]).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
