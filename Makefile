@@ -32,7 +32,8 @@ CFLAGS_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined 
 LDFLAGS_asan := -fsanitize=address,undefined
 CFLAGS_cov := -O0 --coverage -DDRAY_TEST=1
 LDFLAGS_cov := --coverage
-CFLAGS_fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -DDRAY_TEST=1
+# clang counts sign conversions under -Wconversion, gcc does not.
+CFLAGS_fuzz := -O1 -Wno-sign-conversion -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -DDRAY_TEST=1
 LDFLAGS_fuzz := -fsanitize=address,undefined
 
 CFLAGS  += $(BASE) $(WARN) $(CFLAGS_$(VARIANT))
