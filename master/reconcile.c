@@ -296,7 +296,7 @@ void reconcile_stop(struct master *m, bool now, enum exitcode code)
     list_foreach(s, &m->slots, struct slot, link)
     {
         struct msg stop = {.type = MSG_STOP, .generation = s->generation};
-        if (s->chan != NULL)
+        if (s->chan != NULL && !s->kind->exclusive) /* a program's child ends its program first: DRAIN */
             (void)chan_send(s->chan, &stop, NULL, 0);
         if (s->state == SLOT_DRAIN && s->pid > 0)
             (void)kill(s->pid, SIGTERM);

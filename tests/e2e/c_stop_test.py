@@ -42,7 +42,7 @@ def test_stop_under_load(make_dray, sink, ledger, signo):
 
 def test_stop_while_the_destination_hangs(make_dray, sink, ledger):
     """Requests that never end are given up at the deadline; their jobs are handed back, not lost, not failed."""
-    dray = make_dray(conf={"master": {"drain": "2s"}, "delivery": {"timeout": "1500ms"}})
+    dray = make_dray(conf={"master": {"drain": "2s"}, "delivery": {"connect_timeout": "1s", "timeout": "1500ms"}})
     sink.behave(hang=True)
     load = Load(dray, ledger, events=100, clients=2, batch=10).start()
     load.join()

@@ -12,7 +12,7 @@ CONF = {
     "master": {"processes": {"delivery": 3}},
     "queue": {"lock_duration": "5s", "lock_renew": "2s", "stalled_interval": "2s"},
     "redis": {"command_timeout": "2s"},
-    "delivery": {"timeout": "3s"},
+    "delivery": {"connect_timeout": "1s", "timeout": "3s"},
 }
 
 

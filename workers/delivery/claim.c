@@ -183,9 +183,15 @@ static struct job *find(const struct dest *t, const char *id)
     return NULL;
 }
 
+struct renewal {
+    struct dest *t;
+    uint64_t asked_us;
+};
+
 static void on_lost(const char *id, void *arg)
 {
-    struct dest *t = arg;
+    struct renewal *r = arg;
+    struct dest *t = r->t;
     struct job *j = find(t, id);
 
     if (j == NULL || j->state != JOB_POSTING)
@@ -197,16 +203,11 @@ static void on_lost(const char *id, void *arg)
     delivery_look(t->d);
 }
 
-struct renewal {
-    struct delivery *d;
-    uint64_t asked_us;
-};
-
 static void on_renewed(enum queue_status s, const char *why, void *arg)
 {
     struct renewal *r = arg;
 
-    delivery_count_reply(r->d, SCRIPT_RENEW, r->asked_us, s, why);
+    delivery_count_reply(r->t->d, SCRIPT_RENEW, r->asked_us, s, why);
     free(r);
 }
 
@@ -224,7 +225,7 @@ void claim_renew(struct delivery *d)
         ids = xcalloc(d->jobs, sizeof(*ids));
         list_foreach(j, &t->jobs, struct job, link) ids[n++] = j->q.id;
         r = xcalloc(1, sizeof(*r));
-        r->d = d;
+        r->t = t;
         r->asked_us = clock_mono_us();
         queue_renew(t->queue, ids, n, on_lost, on_renewed, r);
         free(ids);
