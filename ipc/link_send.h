@@ -64,7 +64,7 @@ void link_send_put(struct link_send *l, struct link_batch *b);
 void link_send_end(struct link_send *l);
 size_t link_send_in_flight(const struct link_send *l); /* batches */
 size_t link_send_bytes_in_flight(const struct link_send *l);
-bool link_send_alive(const struct link_send *l); /* not yet seen to be broken or ended */
+bool link_send_alive(const struct link_send *l);  /* not yet seen to be broken or ended */
 bool link_send_ending(const struct link_send *l); /* END was asked for, or the worker is leaving in order */
 uint32_t link_send_slot(const struct link_send *l);
 uint32_t link_send_generation(const struct link_send *l);

@@ -24,7 +24,7 @@
 
 static struct child *self; /* keeps it reachable to the end */
 
-static void send(struct child *c, const struct msg *m)
+static void say(struct child *c, const struct msg *m)
 {
     if (chan_send(c->chan, m, NULL, 0) < 0 && !c->orphan)
         log_warn("control_send_failed", "type=%s error=%s", msg_name(m->type), log_q(strerror(errno)));
@@ -45,7 +45,7 @@ void child_drained(struct child *c, unsigned left)
 {
     struct msg m = {.type = MSG_DRAINED, .generation = c->generation, .u.drained.left = left};
     if (c->configured && !c->orphan && !c->leaving)
-        send(c, &m);
+        say(c, &m);
     child_exit(c, c->orphan ? EXIT_CODE_ORPHAN : EXIT_CODE_OK);
 }
 
@@ -277,7 +277,7 @@ static void hello(struct child *c)
     h->pid = (uint32_t)getpid();
     str_copy(h->kind, c->kind->name, sizeof h->kind);
     str_copy(h->build, DRAY_VERSION, sizeof h->build);
-    send(c, &m);
+    say(c, &m);
 }
 
 int child_main(const struct child_kind *kind, unsigned slot, char **argv)
@@ -369,7 +369,7 @@ void child_ready(struct child *c)
         return;
     c->ready = true;
     struct msg m = {.type = MSG_READY, .generation = c->generation, .u.ready.epoch = c->epoch};
-    send(c, &m);
+    say(c, &m);
     child_beat_start(c);
 }
 
@@ -377,12 +377,12 @@ void child_extend(struct child *c, uint32_t ms, const char *why)
 {
     struct msg m = {.type = MSG_EXTEND, .generation = c->generation, .u.extend.ms = ms};
     str_copy(m.u.extend.why, why, sizeof m.u.extend.why);
-    send(c, &m);
+    say(c, &m);
 }
 
 void child_reaped(struct child *c, const char *token, uint32_t jobs)
 {
     struct msg m = {.type = MSG_REAPED, .generation = c->generation, .u.reaped.jobs = jobs};
     str_copy(m.u.reaped.token, token, sizeof m.u.reaped.token);
-    send(c, &m);
+    say(c, &m);
 }
