@@ -6,7 +6,6 @@
 #include "master/reconcile.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
 
@@ -296,9 +295,9 @@ void reconcile_stop(struct master *m, bool now, enum exitcode code)
     list_foreach(s, &m->slots, struct slot, link)
     {
         struct msg stop = {.type = MSG_STOP, .generation = s->generation};
-        if (s->chan != NULL && !s->kind->exclusive) /* a program's child ends its program first: DRAIN */
+        /* An exclusive kind keeps something that must not be left alone: it is drained, with the shortest deadline. */
+        if (s->chan != NULL && !s->kind->exclusive)
             (void)chan_send(s->chan, &stop, NULL, 0);
-        if (s->state == SLOT_DRAIN && s->pid > 0)
-            (void)kill(s->pid, SIGTERM);
+        slot_hurry(s);
     }
 }

@@ -87,3 +87,12 @@ void slot_rearm(struct slot *s)
     if (ev_is_active(&s->timer) || ev_is_pending(&s->timer))
         slot_act_arm(s);
 }
+
+void slot_hurry(struct slot *s)
+{
+    uint64_t grace = s->master->conf->master.health_kill_grace_ms;
+    if (s->state != SLOT_DRAIN || s->drain_ms <= grace)
+        return;
+    s->drain_ms = grace;
+    slot_act_arm(s);
+}

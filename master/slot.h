@@ -87,5 +87,7 @@ const char *slot_state_name(enum slot_state st);
 bool slot_present(const struct slot *s);
 /* The monitor was stopped itself: all deadlines begin anew. */
 void slot_rearm(struct slot *s);
+/* A drain under way gets no more than the kill grace. */
+void slot_hurry(struct slot *s);
 
 #endif

@@ -77,7 +77,6 @@ static const struct {
     {SOURCE "queue: { lock_duration: 20s }\n", ":2:25: queue.lock_duration: lock_renew must be at most half"},
     {SOURCE "delivery: { timeout: 25s }\n", "delivery.timeout must be under master.drain"},
     {SOURCE "master: { drain: 20s }\n", "master.drain: delivery.timeout must be under master.drain"},
-    {SOURCE "delivery: { connect_timeout: 21s }\n", "connect_timeout must be at most delivery.timeout"},
     {SOURCE "master: { health: { hang: 1s } }\n", "health.hang must be at least twice health.beat"},
     {SOURCE "master: { restart: { min: 31s } }\n", "restart.min must be at most restart.max"},
     {SOURCE "redis: { reconnect: { min: 3s } }\n", "reconnect.min must be at most reconnect.max"},
