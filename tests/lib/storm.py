@@ -20,20 +20,31 @@ class Storm:
         self.tried = 0
         self.landed = Counter()
 
+    def living(self):
+        """{kind: pids} of what can be hit now."""
+        found = {}
+        for p in self.dray.processes():
+            if p["kind"] in self.targets and p["pid"]:
+                found.setdefault(p["kind"], []).append(p["pid"])
+        if "redis" in self.targets:
+            try:
+                found["redis"] = [self.dray.redis_pid()]
+            except LookupError:
+                pass
+        return found
+
     def strike(self):
-        """One signal to one process that is up; nothing when none of the kind drawn is."""
+        """One signal to one living process; the kind is drawn first, so that the few are hit as often as the many."""
         self.tried += 1
-        kind = self.random.choice(self.targets)
-        signo = self.random.choice(self.signals)
+        living = self.living()
+        if not living:
+            return
+        kind = self.random.choice(sorted(living))
         try:
-            if kind == "redis":
-                pid = self.dray.redis_pid()
-            else:
-                pid = self.random.choice([p["pid"] for p in self.dray.processes(kind, "up") if p["pid"]])
-            os.kill(pid, signo)
+            os.kill(self.random.choice(living[kind]), self.random.choice(self.signals))
             self.landed[kind] += 1
-        except (LookupError, IndexError, ProcessLookupError):
-            pass  # none is up
+        except ProcessLookupError:
+            pass
 
     def run(self):
         start = time.monotonic()
