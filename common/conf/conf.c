@@ -1,10 +1,12 @@
 /* conf - what is asked of a configuration once it is loaded. */
 #include "common/conf/conf.h"
 
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/str.h"
 #include "common/conf/internal.h"
@@ -74,7 +76,10 @@ char *conf_state_path(const struct conf *c, const char *name, char *dst, size_t 
 
 char *conf_redis_url(const struct conf *c, char *dst, size_t size)
 {
-    if (c->redis.mode == CONF_REDIS_MANAGED)
+    char cwd[PATH_MAX]; /* a URL's path is absolute; run_dir need not be */
+    if (c->redis.mode == CONF_REDIS_MANAGED && c->node.run_dir[0] != '/' && getcwd(cwd, sizeof cwd) != NULL)
+        snprintf(dst, size, "unix://%s/%s/redis.sock", cwd, c->node.run_dir);
+    else if (c->redis.mode == CONF_REDIS_MANAGED)
         snprintf(dst, size, "unix://%s/redis.sock", c->node.run_dir);
     else
         str_copy(dst, c->redis.url, size);
