@@ -184,14 +184,13 @@ static struct job *find(const struct dest *t, const char *id)
 }
 
 struct renewal {
-    struct dest *t;
+    struct dest *dest;
     uint64_t asked_us;
 };
 
 static void on_lost(const char *id, void *arg)
 {
-    struct renewal *r = arg;
-    struct dest *t = r->t;
+    struct dest *t = ((struct renewal *)arg)->dest;
     struct job *j = find(t, id);
 
     if (j == NULL || j->state != JOB_POSTING)
@@ -207,7 +206,7 @@ static void on_renewed(enum queue_status s, const char *why, void *arg)
 {
     struct renewal *r = arg;
 
-    delivery_count_reply(r->t->d, SCRIPT_RENEW, r->asked_us, s, why);
+    delivery_count_reply(r->dest->d, SCRIPT_RENEW, r->asked_us, s, why);
     free(r);
 }
 
@@ -225,7 +224,7 @@ void claim_renew(struct delivery *d)
         ids = xcalloc(d->jobs, sizeof(*ids));
         list_foreach(j, &t->jobs, struct job, link) ids[n++] = j->q.id;
         r = xcalloc(1, sizeof(*r));
-        r->t = t;
+        r->dest = t;
         r->asked_us = clock_mono_us();
         queue_renew(t->queue, ids, n, on_lost, on_renewed, r);
         free(ids);
