@@ -92,7 +92,7 @@ static void test_record(void **state)
     assert_string_equal(
         buf_cstr(&out),
         "{\"ts\":\"2026-11-21T03:00:00.123Z\",\"status\":200,\"outcome\":\"answered\",\"path\":\"/v1/batch\","
-        "\"idempotency_key\":\"b1\",\"auth\":null,\"user_agent\":null,\"content_type\":null,\"bytes\":46,"
+        "\"idempotency_key\":\"b1\",\"auth\":null,\"user_agent\":null,\"content_type\":null,\"bytes\":47,"
         "\"sent_at\":\"S\",\"events\":[{\"a\" : 1.0},\"\\u00e9\"]}\n");
     buf_reset(&out);
     r = request("nonsense", 0);
