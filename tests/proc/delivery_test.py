@@ -327,8 +327,7 @@ def test_what_a_dead_worker_held_goes_to_the_next(fake_master, conf, sink, redis
         link.send_batch(batch_id(n), [event(n)])
         link.expect("STORED")
     wait_for(lambda: len(sink.requests) == 10, 10)
-    clients = first.expect("BEAT").fields[4]
-    assert len(clients) == 2
+    clients = wait_for(lambda: [c for c in [first.expect("BEAT").fields[4]] if len(c) == 2], 5)[0]
     first.signal(signal.SIGKILL)
     first.wait_exit()
     sink.behave()
