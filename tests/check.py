@@ -51,6 +51,8 @@ class Tally:
             word = {"passed": "ok  ", "skipped": "skip"}.get(outcome, "FAIL")
             if outcome != "passed" or self.verbose or not name.startswith("unit/"):
                 self.say("%s %s (%.1f s)%s" % (word, name, seconds, " " + text if outcome == "skipped" else ""))
+            if outcome == "passed" and text:
+                self.say("     " + text.replace("\n", "\n     "))
 
 
 def tail(text, lines=TAIL):

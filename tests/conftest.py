@@ -58,6 +58,8 @@ def pytest_runtest_logreport(report):
     if report.when != "call" and report.passed:
         return
     text = report.longreprtext if report.failed else ""
+    if report.passed:
+        text = "\n".join(line[8:] for line in report.capstdout.splitlines() if line.startswith("figure: "))
     if report.failed:
         for title, content in report.sections:
             text += "\n---- %s\n%s" % (title, content[-6000:])

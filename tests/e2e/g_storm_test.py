@@ -27,7 +27,7 @@ def storm_over(dray, sink, ledger, seconds, settle, clients=6):
     dray.wait_all_up(60)
     ledger.settle(settle)
     result = ledger.check(dray)
-    print("acknowledged %(acked)d, delivered %(delivered)d, duplicates %(duplicates)d, lost 0" % result)
+    print("figure: acknowledged %(acked)d, delivered %(delivered)d, duplicates %(duplicates)d, lost 0" % result)
     explain_duplicates(dray, sink, ledger)
     storm.check()
     dray.check_fds()
@@ -46,7 +46,7 @@ def explain_duplicates(dray, sink, ledger):
         assert all(keys), "a batch without an id"
         again += len(keys) - len(set(keys))
         sent_again += len(set(keys)) - 1
-    print("duplicates: %d of the same batch, %d sent again by a client" % (again, sent_again))
+    print("figure: duplicates: %d of the same batch, %d sent again by a client" % (again, sent_again))
 
 
 @pytest.mark.limit(300)

@@ -51,7 +51,7 @@ class Storm:
         for i in range(int(self.per_second * self.seconds)):
             time.sleep(max(0.0, start + i / self.per_second - time.monotonic()))
             self.strike()
-        print("storm: %d kills tried, %d landed: %s" % (self.tried, sum(self.landed.values()), dict(self.landed)))
+        print("figure: %d kills tried, %d landed: %s" % (self.tried, sum(self.landed.values()), dict(self.landed)))
         return self
 
     def check(self, share=0.8):
