@@ -14,9 +14,9 @@ static uint64_t early_delay(struct restart *r, const struct restart_policy *p, d
 }
 
 uint64_t restart_delay(struct restart *r, const struct restart_policy *p, uint64_t now_ms, uint64_t ready_ms,
-                       double random)
+                       bool killed, double random)
 {
-    if (ready_ms <= RESTART_PROVEN_MS)
+    if (ready_ms <= RESTART_PROVEN_MS && !(killed && ready_ms > 0))
         return early_delay(r, p, random);
     r->early = 0;
     if (ready_ms >= p->healthy_after_ms)

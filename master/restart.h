@@ -3,7 +3,8 @@
  * A proven slot (READY for over RESTART_PROVEN_MS) starts again at once, up to 10 times in 10 s, then 1 s apart: what has
  * worked should be back before anybody notices, but a loop must not eat the machine. A death before READY, or within
  * RESTART_PROVEN_MS of it, backs off: min, doubling to max, with jitter. A proven run ends the doubling; healthy_after
- * without a death forgets everything.
+ * without a death forgets everything. Who was READY and was killed from outside (SIGKILL by a person or for want of
+ * memory) counts as proven, however young: starting it again is not what went wrong.
  */
 #ifndef DRAY_MASTER_RESTART_H
 #define DRAY_MASTER_RESTART_H
@@ -30,9 +31,10 @@ struct restart {
     unsigned proven_n;
 };
 
-/* A process died at now_ms; ready_ms: how long it had been READY, 0 if never. random is in [0, 1). Returns the delay. */
+/* A process died at now_ms; ready_ms: how long it had been READY, 0 if never; killed: from
+ * outside. random is in [0, 1). Returns the delay. */
 uint64_t restart_delay(struct restart *r, const struct restart_policy *p, uint64_t now_ms, uint64_t ready_ms,
-                       double random);
+                       bool killed, double random);
 bool restart_gives_up(const struct restart *r, const struct restart_policy *p);
 /* An operator asked for a new beginning. */
 void restart_forget(struct restart *r);

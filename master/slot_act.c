@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "common/base/clock.h"
 #include "common/base/id.h"
@@ -186,8 +187,10 @@ void slot_act_wait(struct slot *s)
                                .healthy_after_ms = c->restart_healthy_after_ms,
                                .jitter = c->restart_jitter,
                                .give_up = c->restart_give_up};
-    uint64_t now = s->death.at_ms, up = s->ready_ms != 0 ? now - s->ready_ms : 0;
-    uint64_t delay = restart_delay(&s->restart, &p, now, up, (double)id_random_below(1u << 20) / (1u << 20));
+    uint64_t now = s->death.at_ms, up = s->ready_ms != 0 ? now - s->ready_ms + 1 : 0;
+    bool killed = WIFSIGNALED(s->death.status) && WTERMSIG(s->death.status) == SIGKILL && !s->signalled;
+    uint64_t delay =
+        restart_delay(&s->restart, &p, now, up, killed, (double)id_random_below(1u << 20) / (1u << 20));
     s->restarts++;
     if (restart_gives_up(&s->restart, &p)) {
         log_crit("slot_gave_up", "child_kind=%s child_slot=%u deaths=%u remedy=%s", s->kind->name, s->index,

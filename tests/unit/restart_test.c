@@ -17,7 +17,8 @@ static void early_deaths_double_up_to_the_cap(void **state)
     static const uint64_t want[] = {100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000};
     struct restart r = {0};
     for (size_t i = 0; i < sizeof want / sizeof *want; i++)
-        assert_int_equal(restart_delay(&r, &policy, 1000, i % 2 ? 0 : RESTART_PROVEN_MS, MIDDLE), want[i]);
+        assert_int_equal(restart_delay(&r, &policy, 1000, i % 2 ? 0 : RESTART_PROVEN_MS, false, MIDDLE),
+                         want[i]);
 }
 
 static void jitter_stays_within_its_share(void **state)
@@ -25,7 +26,7 @@ static void jitter_stays_within_its_share(void **state)
     (void)state;
     for (int i = 0; i <= 10; i++) {
         struct restart r = {0};
-        uint64_t d = restart_delay(&r, &policy, 0, 0, i / 10.);
+        uint64_t d = restart_delay(&r, &policy, 0, 0, false, i / 10.);
         assert_in_range(d, 80, 120);
     }
 }
@@ -35,9 +36,18 @@ static void a_proven_run_starts_again_at_once_and_ends_the_doubling(void **state
     (void)state;
     struct restart r = {0};
     for (int i = 0; i < 5; i++)
-        restart_delay(&r, &policy, 0, 0, MIDDLE);
-    assert_int_equal(restart_delay(&r, &policy, 10000, RESTART_PROVEN_MS + 1, MIDDLE), 0);
-    assert_int_equal(restart_delay(&r, &policy, 10000, 0, MIDDLE), 100);
+        restart_delay(&r, &policy, 0, 0, false, MIDDLE);
+    assert_int_equal(restart_delay(&r, &policy, 10000, RESTART_PROVEN_MS + 1, false, MIDDLE), 0);
+    assert_int_equal(restart_delay(&r, &policy, 10000, 0, false, MIDDLE), 100);
+}
+
+static void killed_from_outside_counts_as_proven_once_ready(void **state)
+{
+    (void)state;
+    struct restart r = {0};
+    assert_int_equal(restart_delay(&r, &policy, 1000, 5, true, MIDDLE), 0);
+    assert_int_equal(restart_delay(&r, &policy, 1100, 0, true, MIDDLE), 100);
+    assert_int_equal(restart_delay(&r, &policy, 1200, 5, false, MIDDLE), 200);
 }
 
 static void a_burst_of_proven_deaths_is_spread(void **state)
@@ -46,13 +56,13 @@ static void a_burst_of_proven_deaths_is_spread(void **state)
     struct restart r = {0};
     uint64_t now = 50000;
     for (int i = 0; i < RESTART_BURST; i++, now += 500)
-        assert_int_equal(restart_delay(&r, &policy, now, 1500, MIDDLE), 0);
-    assert_int_equal(restart_delay(&r, &policy, now, 1500, MIDDLE), RESTART_BURST_GAP_MS);
+        assert_int_equal(restart_delay(&r, &policy, now, 1500, false, MIDDLE), 0);
+    assert_int_equal(restart_delay(&r, &policy, now, 1500, false, MIDDLE), RESTART_BURST_GAP_MS);
     for (int i = 0; i < 100; i++, now += 1200) /* slower than ten in ten seconds */
         if (i >= RESTART_BURST)
-            assert_int_equal(restart_delay(&r, &policy, now, 1500, MIDDLE), 0);
+            assert_int_equal(restart_delay(&r, &policy, now, 1500, false, MIDDLE), 0);
         else
-            restart_delay(&r, &policy, now, 1500, MIDDLE);
+            restart_delay(&r, &policy, now, 1500, false, MIDDLE);
 }
 
 static void healthy_for_long_forgets_the_burst(void **state)
@@ -60,9 +70,9 @@ static void healthy_for_long_forgets_the_burst(void **state)
     (void)state;
     struct restart r = {0};
     for (int i = 0; i < 15; i++)
-        restart_delay(&r, &policy, 1000, 1500, MIDDLE);
-    assert_int_equal(restart_delay(&r, &policy, 12000, 10000, MIDDLE), 0);
-    assert_int_equal(restart_delay(&r, &policy, 12001, 1500, MIDDLE), 0);
+        restart_delay(&r, &policy, 1000, 1500, false, MIDDLE);
+    assert_int_equal(restart_delay(&r, &policy, 12000, 10000, false, MIDDLE), 0);
+    assert_int_equal(restart_delay(&r, &policy, 12001, 1500, false, MIDDLE), 0);
 }
 
 static void giving_up_is_off_by_default(void **state)
@@ -71,7 +81,7 @@ static void giving_up_is_off_by_default(void **state)
     struct restart r = {0};
     struct restart_policy p = policy;
     for (int i = 0; i < 1000; i++)
-        restart_delay(&r, &p, 0, 0, MIDDLE);
+        restart_delay(&r, &p, 0, 0, false, MIDDLE);
     assert_false(restart_gives_up(&r, &p));
     p.give_up = 1000;
     assert_true(restart_gives_up(&r, &p));
@@ -101,6 +111,7 @@ int main(void)
         cmocka_unit_test(early_deaths_double_up_to_the_cap),
         cmocka_unit_test(jitter_stays_within_its_share),
         cmocka_unit_test(a_proven_run_starts_again_at_once_and_ends_the_doubling),
+        cmocka_unit_test(killed_from_outside_counts_as_proven_once_ready),
         cmocka_unit_test(a_burst_of_proven_deaths_is_spread),
         cmocka_unit_test(healthy_for_long_forgets_the_burst),
         cmocka_unit_test(giving_up_is_off_by_default),
