@@ -1,7 +1,8 @@
 /* server_int - what the parts of the HTTP server share; private to common/http/server*.c.
  *
  * server.c      the server: listening sockets, accepting, pause, drain
- * server_conn.c one connection: reading, writing, settling, closing
+ * server_conn.c one connection: its life, its writing, what it waits for
+ * server_input.c the way of its bytes through head and body to the handler
  * server_head.c the head of a request, through llhttp's callbacks
  * server_body.c its body: by length or in chunks, under the caps
  * server_reply.c answers and their order; server_request.c what handlers may ask of a request
@@ -131,8 +132,14 @@ void http_conn_destroy(struct http_conn *c);
 /* Brings a connection to rest: writes, goes on with what was read, closes, waits for what it needs, sets its timer. */
 void http_conn_settle(struct http_conn *c);
 void http_conn_settle_soon(struct http_conn *c);
+
+/* server_input.c */
+void http_input_read(struct http_conn *c);   /* one read, and all that follows from it */
+void http_input_go_on(struct http_conn *c);  /* with what is kept */
+void http_input_forget(struct http_conn *c); /* what is kept */
+bool http_input_may_parse(const struct http_conn *c);
 /* The layer's own answer to something wrong; nothing more is parsed. */
-void http_conn_refuse(struct http_conn *c, int status);
+void http_input_refuse(struct http_conn *c, int status);
 
 /* server_head.c */
 /* Looks for the end of the head in p[0..n). Its length; 0: not yet; -1 with *status: wrong. */

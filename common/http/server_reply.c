@@ -188,6 +188,8 @@ void http_reply(struct http_request *r, int status, const char *type, const char
         buf_init(&own, HTTP_OUT_MAX);
         http_reply_render(&own, r, status, type, headers, body, len);
         r->answer = buf_take(&own, &r->answer_len);
+        if (c->doomed)
+            http_conn_settle_soon(c);
         return;
     }
     bool at_once = s->corked != c && last && c->out.len == 0 && !c->doomed;

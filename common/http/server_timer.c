@@ -26,7 +26,7 @@ static void expire(struct http_conn *c)
     unsigned kind = c->timer_kind;
     http_timer_arm(c, HTTP_TIMER_NONE);
     if ((kind == HTTP_TIMER_HEADER && c->in_len > 0) || kind == HTTP_TIMER_BODY)
-        http_conn_refuse(c, 408);
+        http_input_refuse(c, 408);
     else
         c->doomed = true;
     http_conn_settle(c);
