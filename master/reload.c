@@ -79,7 +79,9 @@ static void on_difference(const char *path, enum conf_apply apply, void *arg)
     const json_t *value = find_path(k->old, path);
     if (value == NULL || k->n == KEEP_MAX)
         return;
-    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    /* An override is YAML only where a list is wanted: a scalar stands as it is. */
+    char *text = json_is_string(value) ? xstrdup(json_string_value(value))
+                                       : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
     k->overrides[k->n].origin = "reload";
     k->overrides[k->n++].text = xasprintf("%s=%s", path, text != NULL ? text : "");
     free(text);
@@ -107,6 +109,10 @@ static enum exitcode load(const struct master *m, const struct keep *k, struct c
     enum exitcode code = conf_load(o->config_path, all, n, out, errors, &warnings);
     if (code == EXIT_CODE_OK && k == NULL)
         log_lines(LOGL_WARN, "config_warning", &warnings);
+    if (code == EXIT_CODE_OK && (*out)->node.name[0] == '\0') { /* the host's, found at the start */
+        free((*out)->node.name);
+        (*out)->node.name = xstrdup(m->conf->node.name);
+    }
     buf_fini(&warnings);
     free(all);
     return code;

@@ -14,6 +14,27 @@ static const char usage[] = "usage: dray status [-o json]\n\n"
 static const char *const process_keys[] = {"kind",      "slot",     "generation", "pid",         "state",
                                            "uptime_ms", "restarts", "rss_bytes",  "loop_lag_ms", NULL};
 
+/* The same rows with each kind's together. */
+static json_t *grouped(const json_t *processes)
+{
+    json_t *out = json_array(), *first, *row;
+    size_t i, k;
+    json_array_foreach(processes, i, first)
+    {
+        const json_t *kind = json_object_get(first, "kind");
+        for (k = 0; k < i && !json_equal(json_object_get(json_array_get(processes, k), "kind"), kind);)
+            k++;
+        if (k < i)
+            continue; /* shown with the first of its kind */
+        json_array_foreach(processes, k, row)
+        {
+            if (json_equal(json_object_get(row, "kind"), kind))
+                json_array_append(out, row);
+        }
+    }
+    return out;
+}
+
 static void print_page(const json_t *s)
 {
     const char *state = json_string_value(json_object_get(s, "state"));
@@ -23,7 +44,9 @@ static void print_page(const json_t *s)
     table_format("uptime_ms", json_object_get(s, "uptime_ms"), uptime, sizeof uptime);
     printf("dray %s%s%s: %s, up %s\n\n", version != NULL ? version : "?", node != NULL ? " on " : "",
            node != NULL ? node : "", state != NULL ? state : "?", uptime);
-    table_print(stdout, json_object_get(s, "processes"), process_keys);
+    json_t *processes = grouped(json_object_get(s, "processes"));
+    table_print(stdout, processes, process_keys);
+    json_decref(processes);
     if (json_object_size(json_object_get(s, "ingest")) > 0) {
         printf("\nINGEST\n");
         table_print_pairs(stdout, json_object_get(s, "ingest"));

@@ -24,9 +24,13 @@ char *table_format(const char *key, const json_t *value, char *dst, size_t size)
     json_int_t n = json_integer_value(value);
     switch (value == NULL ? JSON_NULL : json_typeof(value)) {
     case JSON_INTEGER:
-        if (n >= 0 && str_ends(key, "_ms"))
-            return str_format_duration(n > 60000 ? (uint64_t)n / 1000 * 1000 : (uint64_t)n, dst, size);
-        if (n >= 1 << 20 && str_ends(key, "_bytes"))
+        if (n >= 60000 && str_ends(key, "_ms"))
+            return str_format_duration((uint64_t)n / 1000 * 1000, dst, size);
+        if (n >= 1000 && str_ends(key, "_ms"))
+            snprintf(dst, size, "%.1fs", (double)n / 1000);
+        else if (str_ends(key, "_ms"))
+            snprintf(dst, size, "%" JSON_INTEGER_FORMAT "ms", n);
+        else if (n >= 1 << 20 && str_ends(key, "_bytes"))
             snprintf(dst, size, "%.1fMiB", (double)n / (1 << 20));
         else if (str_ends(key, "_bytes"))
             snprintf(dst, size, "%.1fKiB", (double)n / 1024);

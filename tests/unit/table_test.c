@@ -19,7 +19,7 @@ static void values_follow_their_unit(void **state)
     static const struct {
         const char *key, *json, *shown;
     } rows[] = {
-        {"uptime_ms", "1500", "1s500ms"},
+        {"uptime_ms", "1500", "1.5s"},
         {"uptime_ms", "61500", "1m1s"},
         {"rss_bytes", "4096", "4.0KiB"},
         {"rss_bytes", "3145728", "3.0MiB"},
@@ -28,7 +28,7 @@ static void values_follow_their_unit(void **state)
         {"ready", "true", "yes"},
         {"x", "null", "-"},
         {"x", "\"a\\u001b[2Jb\\n\"", "a?[2Jb?"},
-        {"uptime_ms", "-1", "-1"},
+        {"uptime_ms", "0", "0ms"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         json_t *value = json_loads(rows[i].json, JSON_DECODE_ANY, NULL);

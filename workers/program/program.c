@@ -118,7 +118,7 @@ static void start_again(struct program *p, const char *how, uint64_t lived_ms)
 {
     bool early = !p->answered || lived_ms < EARLY_MS;
     p->failures = early ? p->failures + 1 : 0;
-    log_error("redis_exited", "status=%s lived_ms=%llu answered=%d failures=%u said=%s", log_q(how),
+    log_error("redis_server_exited", "status=%s lived_ms=%llu answered=%d failures=%u said=%s", log_q(how),
               (unsigned long long)lived_ms, p->answered, p->failures, log_q(p->last_words));
     if (!p->lock_is_ours) { /* it was adopted: its lock is free now, or held by what it forked */
         p->phase = PROGRAM_LOCK;
@@ -127,7 +127,7 @@ static void start_again(struct program *p, const char *how, uint64_t lived_ms)
         return;
     }
     if (p->failures >= FAILURES_MAX && !p->answered) {
-        log_crit("redis_does_not_start", "binary=%s dir=%s status=%s said=%s", log_q(p->binary),
+        log_crit("redis_server_does_not_start", "binary=%s dir=%s status=%s said=%s", log_q(p->binary),
                  log_q(p->dir), log_q(how), log_q(p->last_words));
         child_exit(p->child, EXIT_CODE_UNAVAILABLE);
         return;
@@ -155,7 +155,7 @@ static void on_ended(struct ev_loop *loop, ev_io *io, int events)
     pid_t pid = p->server.pid;
     server_bury(&p->server, how, sizeof how);
     if (p->phase == PROGRAM_STOP || p->phase == PROGRAM_PEERS) {
-        log_info("redis_stopped", "server=%d status=%s", (int)pid, log_q(how));
+        log_info("redis_server_stopped", "server=%d status=%s", (int)pid, log_q(how));
         finish(p);
         return;
     }
@@ -196,11 +196,11 @@ static void start_server(struct program *p)
 {
     if (server_start(&p->server, p->binary, &p->args, p->lock_fd) != 0) {
         bool never = errno == ENOENT || errno == EACCES || errno == ENOEXEC;
-        log_crit("redis_not_started", "binary=%s error=%s", log_q(p->binary), log_q(strerror(errno)));
+        log_crit("redis_server_not_started", "binary=%s error=%s", log_q(p->binary), log_q(strerror(errno)));
         child_exit(p->child, never ? EXIT_CODE_EXEC : EXIT_CODE_OSERR);
         return;
     }
-    log_info("redis_started", "server=%d socket=%s dir=%s", (int)p->server.pid, log_q(p->socket),
+    log_info("redis_server_started", "server=%d socket=%s dir=%s", (int)p->server.pid, log_q(p->socket),
              log_q(p->dir));
     watch_server(p);
     turn_after(p, TURN_BOOT_S);
@@ -222,11 +222,11 @@ static void ask_config(struct program *p)
 static void adopt(struct program *p, pid_t pid)
 {
     if (server_adopt(&p->server, pid) != 0) {
-        log_warn("redis_not_adopted", "server=%d error=%s", (int)pid, log_q(strerror(errno)));
+        log_warn("redis_server_not_adopted", "server=%d error=%s", (int)pid, log_q(strerror(errno)));
         probe_close(&p->probe);
         return;
     }
-    log_info("redis_adopted", "server=%d socket=%s", (int)pid, log_q(p->socket));
+    log_info("redis_server_adopted", "server=%d socket=%s", (int)pid, log_q(p->socket));
     watch_server(p);
 }
 
@@ -237,7 +237,7 @@ static void on_pong(struct program *p)
     if (p->answered)
         return;
     p->answered = true;
-    log_info("redis_ready", "server=%d ms=%llu", (int)p->server.pid,
+    log_info("redis_server_ready", "server=%d ms=%llu", (int)p->server.pid,
              (unsigned long long)(clock_mono_ms() - p->server.started_ms));
     if (p->server.adopted)
         ask_config(p);
@@ -253,7 +253,7 @@ static void on_complaint(struct program *p, const struct reply *r)
     if (reply_is(r, REPLY_ERROR, "LOADING") || p->told_complaint)
         return;
     p->told_complaint = true;
-    log_error("redis_complains", "server=%d answer=%s", (int)p->server.pid, log_qn(r->text, r->len));
+    log_error("redis_server_complains", "server=%d answer=%s", (int)p->server.pid, log_qn(r->text, r->len));
 }
 
 static void on_peers(struct program *p, const struct reply *r)
@@ -343,7 +343,7 @@ static void turn_up(struct program *p, uint64_t passed_ms)
     p->silent_ms += passed_ms;
     (void)probe_ask(&p->probe, "PING");
     if (p->silent_ms >= PROGRAM_SILENT_MS) {
-        log_error("redis_silent", "server=%d silent_ms=%llu", (int)p->server.pid,
+        log_error("redis_server_silent", "server=%d silent_ms=%llu", (int)p->server.pid,
                   (unsigned long long)p->silent_ms);
         p->silent_ms = 0;
         server_kill(&p->server);
@@ -389,7 +389,7 @@ static void on_turn(struct ev_loop *loop, ev_timer *timer, int events)
         turn_peers(p);
         break;
     case PROGRAM_STOP:
-        log_error("redis_killed", "server=%d reason=deadline", (int)p->server.pid);
+        log_error("redis_server_killed", "server=%d reason=deadline", (int)p->server.pid);
         server_kill(&p->server);
         turn_after(p, 1.0);
         break;
@@ -405,7 +405,7 @@ static void stop_server(struct program *p, uint64_t deadline_ms, uint64_t margin
     p->phase = PROGRAM_STOP;
     p->kill_at_ms =
         clock_mono_ms() + (deadline_ms > 2 * margin_ms ? deadline_ms - margin_ms : deadline_ms / 2);
-    log_info("redis_stopping", "server=%d", (int)p->server.pid);
+    log_info("redis_server_stopping", "server=%d", (int)p->server.pid);
     server_signal(&p->server, SIGTERM);
     server_signal(&p->server, SIGCONT); /* a stopped one would not hear it */
     turn_after(p, (double)(p->kill_at_ms - clock_mono_ms()) / 1000);
@@ -433,7 +433,7 @@ static void program_drain(struct child *c, uint32_t deadline_ms, const char *rea
         return;
     }
     if (has_new_owner(p, &owner)) {
-        log_info("redis_left", "server=%d owner=%d", (int)p->server.pid, (int)owner);
+        log_info("redis_server_left", "server=%d owner=%d", (int)p->server.pid, (int)owner);
         finish(p);
         return;
     }
