@@ -88,19 +88,32 @@ int buf_printf(struct buf *b, const char *fmt, ...)
     return r;
 }
 
+/* Length of the first stretch of bytes that need no escape. */
+static size_t plain_bytes(const char *s, size_t len)
+{
+    size_t n = 0;
+    while (n < len && (unsigned char)s[n] >= 0x20 && s[n] != '"' && s[n] != '\\')
+        n++;
+    return n;
+}
+
 int buf_put_json(struct buf *b, const char *s, size_t len)
 {
     static const char hex[] = "0123456789abcdef";
     size_t start = b->len;
     int bad = buf_appendc(b, '"');
-    for (size_t i = 0; i < len && bad == 0; i++) {
-        unsigned char c = (unsigned char)s[i];
-        if (c == '"' || c == '\\')
-            bad = buf_append(b, (const char[]){'\\', (char)c}, 2);
-        else if (c < 0x20)
-            bad = buf_append(b, (const char[]){'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, 6);
-        else
-            bad = buf_appendc(b, (char)c);
+    while (len > 0 && bad == 0) {
+        size_t n = plain_bytes(s, len);
+        bad = buf_append(b, s, n);
+        if (n < len && bad == 0) {
+            unsigned char c = (unsigned char)s[n++];
+            if (c == '"' || c == '\\')
+                bad = buf_append(b, (const char[]){'\\', (char)c}, 2);
+            else
+                bad = buf_append(b, (const char[]){'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, 6);
+        }
+        s += n;
+        len -= n;
     }
     if (bad != 0 || buf_appendc(b, '"') < 0) {
         b->len = start;
