@@ -1,4 +1,9 @@
-/* take - jobs from wait to active, locked, in one step. */
+/* take - jobs from wait to active, locked, in one step, with their data in the same round trip.
+ *
+ * The script moves, locks and returns what is small; a SORT_RO behind it reads the data of just these ids natively,
+ * because Lua hashes every byte that passes through it. Where SORT_RO with GET is denied (Cluster, some ACLs), or a
+ * job's data came not with it, each is read by HGET.
+ */
 #include "common/queue/internal.h"
 
 #include <inttypes.h>
@@ -10,7 +15,7 @@
 #include "common/base/mem.h"
 #include "common/base/str.h"
 
-enum { F_ID, F_NAME, F_DATA, F_OPTS, F_TIMESTAMP, F_ATTEMPTS, F_STALLED, F_RETRIED, FIELDS };
+enum { F_ID, F_NAME, F_OPTS, F_TIMESTAMP, F_ATTEMPTS, F_STALLED, F_RETRIED, FIELDS };
 
 struct wish { /* a take not yet sent */
     struct list link;
@@ -19,10 +24,28 @@ struct wish { /* a take not yet sent */
     void *arg;
 };
 
+struct slot {
+    char *id, *name, *opts;
+    char *copy; /* data that must outlive its reply */
+    bool there; /* the job's data is known */
+};
+
+/* Lives until the jobs are given away; the calls on the way refer to it. */
 struct take {
-    struct queue_call call;
     queue_taken_fn taken;
     void *arg;
+    enum queue_status status;
+    bool answered,
+        sorted; /* by the script; by SORT_RO, which comes first when the script had to be loaded again */
+    size_t n, missing;
+    struct queue_job *jobs;
+    struct slot *slots;
+};
+
+struct take_call {
+    struct queue_call call;
+    struct take *t;
+    size_t i; /* of the job whose data is asked for */
 };
 
 void queue_take(struct queue *q, unsigned max, queue_taken_fn taken, void *arg)
@@ -34,12 +57,16 @@ void queue_take(struct queue *q, unsigned max, queue_taken_fn taken, void *arg)
     list_push_back(&q->takes, &w->link);
 }
 
-static const char *text_of(const struct redisReply *r, const char *absent, size_t *len)
+static char *copy_of(const struct redisReply *r, const char *absent, size_t *len)
 {
-    bool there = r->type == REDIS_REPLY_STRING;
-    const char *text = there ? r->str : absent;
-    if (len != NULL)
-        *len = there ? r->len : strlen(absent);
+    if (r->type != REDIS_REPLY_STRING) {
+        *len = strlen(absent);
+        return xstrdup(absent);
+    }
+    char *text = xmalloc(r->len + 1);
+    memcpy(text, r->str, r->len);
+    text[r->len] = '\0';
+    *len = r->len;
     return text;
 }
 
@@ -51,40 +78,198 @@ static uint64_t number_of(const struct redisReply *r)
     return 0;
 }
 
-static void read_job(struct queue_job *j, struct redisReply *const *f)
+static void read_job(struct queue_job *j, struct slot *s, struct redisReply *const *f)
 {
-    j->id = text_of(f[F_ID], "", NULL);
-    j->name = text_of(f[F_NAME], "__default__", NULL);
-    j->data = text_of(f[F_DATA], "", &j->data_len);
-    j->opts = text_of(f[F_OPTS], "{}", &j->opts_len);
+    size_t len;
+    j->id = s->id = copy_of(f[F_ID], "", &len);
+    j->name = s->name = copy_of(f[F_NAME], "__default__", &len);
+    j->opts = s->opts = copy_of(f[F_OPTS], "{}", &j->opts_len);
     j->timestamp_ms = number_of(f[F_TIMESTAMP]);
     j->attempts_made = number_of(f[F_ATTEMPTS]);
     j->stalled_count = number_of(f[F_STALLED]);
     j->manual_retry = f[F_RETRIED]->type == REDIS_REPLY_STRING;
 }
 
+/* A job that vanished between being locked and being read is put off active by handing it back. */
+static void drop_vanished(struct queue *q, struct take *t)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < t->n; i++) {
+        if (t->slots[i].there)
+            t->jobs[kept++] = t->jobs[i];
+        else if (!q->freed && t->status == QUEUE_OK)
+            queue_hand_back(q, t->slots[i].id, NULL, NULL);
+    }
+    t->missing = t->n - kept;
+}
+
+static void give(struct queue *q, struct take *t)
+{
+    drop_vanished(q, t);
+    if (t->status == QUEUE_OK)
+        t->taken(QUEUE_OK, t->jobs, t->n - t->missing, t->arg);
+    else
+        t->taken(t->status, NULL, 0, t->arg);
+    for (size_t i = 0; i < t->n; i++) {
+        free(t->slots[i].id);
+        free(t->slots[i].name);
+        free(t->slots[i].opts);
+        free(t->slots[i].copy);
+    }
+    free(t->slots);
+    free(t->jobs);
+    free(t);
+}
+
+static struct take_call *call_new(struct take *t, void (*finish)(struct queue_call *, enum queue_status,
+                                                                 const char *, const struct redisReply *))
+{
+    struct take_call *c = xcalloc(1, sizeof *c);
+    c->call.finish = finish;
+    c->t = t;
+    return c;
+}
+
+/* ---- one by one */
+
+static void keep_copy(struct take *t, size_t i, const char *data, size_t len)
+{
+    struct slot *s = &t->slots[i];
+    s->copy = mem_try(len + 1);
+    if (s->copy == NULL)
+        return;
+    memcpy(s->copy, data, len);
+    s->copy[len] = '\0';
+    s->there = true;
+    t->jobs[i].data = s->copy;
+    t->jobs[i].data_len = len;
+}
+
+static void on_one(struct queue_call *c, enum queue_status s, const char *why, const struct redisReply *reply)
+{
+    (void)why;
+    const struct take_call *one = (const struct take_call *)(const void *)c;
+    struct take *t = one->t;
+    if (s != QUEUE_OK)
+        t->status = s;
+    else if (reply->type == REDIS_REPLY_STRING)
+        keep_copy(t, one->i, reply->str, reply->len);
+    if (--t->missing == 0)
+        give(c->q, t);
+}
+
+static void read_one_by_one(struct queue *q, struct take *t)
+{
+    size_t missing = 0;
+    for (size_t i = 0; i < t->n; i++) {
+        if (t->slots[i].there)
+            keep_copy(t, i, t->jobs[i].data, t->jobs[i].data_len);
+        else
+            missing++;
+    }
+    t->missing = missing;
+    for (size_t i = 0; i < t->n && missing > 0; i++) {
+        if (t->slots[i].there)
+            continue;
+        missing--; /* the last call may end t */
+        struct take_call *c = call_new(t, on_one);
+        c->i = i;
+        char *key = xasprintf("%s%s", q->base, t->slots[i].id);
+        const char *argv[] = {"HGET", key, "data"};
+        queue_call_begin(q, &c->call);
+        redis_command(q->r, queue_call_reply, &c->call, 3, argv, NULL);
+        free(key);
+    }
+}
+
+/* ---- all at once */
+
+static void on_data(struct queue_call *c, enum queue_status s, const char *why,
+                    const struct redisReply *reply)
+{
+    (void)why;
+    struct take *t = ((struct take_call *)(void *)c)->t;
+    struct queue *q = c->q;
+    t->sorted = true;
+    if (!t->answered)
+        return;
+    if (s == QUEUE_UNKNOWN || s == QUEUE_AWAY)
+        t->status = s;
+    if (t->status != QUEUE_OK || t->n == 0 || q->freed) {
+        give(q, t);
+        return;
+    }
+    size_t there = 0;
+    /* id, data, id, data, ... in the order of the script's answer */
+    for (size_t i = 0;
+         s == QUEUE_OK && reply->type == REDIS_REPLY_ARRAY && i < t->n && 2 * i + 1 < reply->elements; i++) {
+        const struct redisReply *id = reply->element[2 * i], *data = reply->element[2 * i + 1];
+        if (id->type != REDIS_REPLY_STRING || data->type != REDIS_REPLY_STRING ||
+            strcmp(id->str, t->jobs[i].id) != 0)
+            continue;
+        t->jobs[i].data = data->str;
+        t->jobs[i].data_len = data->len;
+        t->slots[i].there = true;
+        there++;
+    }
+    if (there == t->n)
+        give(q, t);
+    else
+        read_one_by_one(q, t);
+}
+
+/* Fills t in; its status tells what became of it. */
+static void read_jobs(struct take *t, const struct redisReply *reply)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0 || (reply->elements - 1) % FIELDS != 0) {
+        t->status = QUEUE_BROKEN;
+        return;
+    }
+    t->n = (reply->elements - 1) / FIELDS;
+    t->jobs = xcalloc(t->n + 1, sizeof *t->jobs);
+    t->slots = xcalloc(t->n + 1, sizeof *t->slots);
+    for (size_t i = 0; i < t->n; i++)
+        read_job(&t->jobs[i], &t->slots[i], reply->element + 1 + i * FIELDS);
+}
+
 static void on_taken(struct queue_call *c, enum queue_status s, const char *why,
                      const struct redisReply *reply)
 {
-    struct take *t = (struct take *)(void *)c;
-    if (s != QUEUE_OK) {
-        if (s == QUEUE_BROKEN)
-            log_error("queue_take", "queue=%s why=%s", log_q(queue_name(c->q)), log_q(why));
-        t->taken(s, NULL, 0, t->arg);
-        return;
+    struct take *t = ((struct take_call *)(void *)c)->t;
+    t->answered = true;
+    t->status = s;
+    if (s == QUEUE_BROKEN)
+        log_error("queue_take", "queue=%s why=%s", log_q(queue_name(c->q)), log_q(why));
+    if (s == QUEUE_OK) {
+        read_jobs(t, reply);
+        if (t->status == QUEUE_OK && reply->element[0]->integer > 0)
+            log_warn("queue_ghosts", "queue=%s n=%lld", log_q(queue_name(c->q)), reply->element[0]->integer);
     }
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0 || (reply->elements - 1) % FIELDS != 0) {
-        t->taken(QUEUE_BROKEN, NULL, 0, t->arg);
-        return;
-    }
-    if (reply->element[0]->integer > 0)
-        log_warn("queue_ghosts", "queue=%s n=%lld", log_q(queue_name(c->q)), reply->element[0]->integer);
-    size_t n = (reply->elements - 1) / FIELDS;
-    struct queue_job *jobs = xcalloc(n > 0 ? n : 1, sizeof *jobs);
-    for (size_t i = 0; i < n; i++)
-        read_job(&jobs[i], reply->element + 1 + i * FIELDS);
-    t->taken(QUEUE_OK, jobs, n, t->arg);
-    free(jobs);
+    if (!t->sorted)
+        return; /* goes on with the data's answer */
+    if (t->status == QUEUE_OK && t->n > 0 && !c->q->freed)
+        read_one_by_one(c->q, t);
+    else
+        give(c->q, t);
+}
+
+static void send_take(struct queue *q, const struct wish *w)
+{
+    struct take *t = xcalloc(1, sizeof *t);
+    char lock_ms[24], max[16];
+    snprintf(lock_ms, sizeof lock_ms, "%" PRIu64, q->o.lock_ms);
+    snprintf(max, sizeof max, "%u", w->max);
+    t->taken = w->taken;
+    t->arg = w->arg;
+    const char *argv[] = {q->o.token, lock_ms, max};
+    queue_call_script(q, &call_new(t, on_taken)->call, &queue_script_take, 3, argv, NULL);
+    char *key = xasprintf("%sdray:took:%s", q->base, q->o.token), *pattern = xasprintf("%s*->data", q->base);
+    const char *sort[] = {"SORT_RO", key, "BY", "nosort", "GET", "#", "GET", pattern};
+    struct take_call *data = call_new(t, on_data);
+    queue_call_begin(q, &data->call);
+    redis_command(q->r, queue_call_reply, &data->call, 8, sort, NULL);
+    free(key);
+    free(pattern);
 }
 
 void queue_flush_takes(struct queue *q)
@@ -98,16 +283,8 @@ void queue_flush_takes(struct queue *q)
     }
     while ((w = list_first(&now, struct wish, link)) != NULL) {
         list_remove(&w->link);
-        struct take *t = xcalloc(1, sizeof *t);
-        char lock_ms[24], max[16];
-        snprintf(lock_ms, sizeof lock_ms, "%" PRIu64, q->o.lock_ms);
-        snprintf(max, sizeof max, "%u", w->max);
-        t->call.finish = on_taken;
-        t->taken = w->taken;
-        t->arg = w->arg;
+        send_take(q, w);
         free(w);
-        const char *argv[] = {q->o.token, lock_ms, max};
-        queue_call_script(q, &t->call, &queue_script_take, 3, argv, NULL);
     }
 }
 

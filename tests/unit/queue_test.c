@@ -449,6 +449,38 @@ static void take_reads_bulls_jobs(void **state)
     assert_string_equal(take(g, 1), "8:{}:0:0");
 }
 
+static void take_after_the_script_was_forgotten(void **state)
+{
+    struct rig *g = *state;
+    add(g, "b1", "{\"n\":1}");
+    add(g, "b2", "{\"n\":2}");
+    server_ask(&server, "SCRIPT FLUSH");
+    assert_string_equal(take(g, 5), "b1:{\"n\":1}:0:0 b2:{\"n\":2}:0:0");
+    is("b2,b1", "LRANGE " B "active 0 -1");
+}
+
+/* Then SORT_RO with GET is denied, and the data is read one by one. */
+static void take_with_rights_on_its_own_keys_only(void **state)
+{
+    (void)state;
+    struct rig narrow = {0};
+    struct queue_options o = queue_options(TOKEN);
+    static const struct redis_events events = {.ready = on_ready};
+    struct redis_options ro = redis_options();
+    server_ask(&server, "ACL SETUSER narrow on >pw ~{t}:* &* +@all");
+    ro.username = "narrow";
+    ro.password = "pw";
+    narrow.r = redis_new(loop, &ro, &events, &narrow);
+    assert_true(loop_until(loop, &narrow.ready));
+    narrow.q = queue_new(loop, narrow.r, &o);
+    add(&narrow, "b1", "{\"n\":1}");
+    add(&narrow, "b2", "{\"n\":2}");
+    server_ask(&server, "CONFIG RESETSTAT");
+    assert_string_equal(take(&narrow, 5), "b1:{\"n\":1}:0:0 b2:{\"n\":2}:0:0");
+    assert_non_null(strstr(server_ask(&server, "INFO commandstats"), "cmdstat_hget:calls=2"));
+    rig_close(&narrow);
+}
+
 static void take_moves_ghosts_to_failed(void **state)
 {
     struct rig *g = *state;
@@ -1306,6 +1338,8 @@ int main(void)
         T(add_while_redis_is_away),
         T(take_locks),
         T(take_reads_bulls_jobs),
+        T(take_after_the_script_was_forgotten),
+        T(take_with_rights_on_its_own_keys_only),
         T(take_moves_ghosts_to_failed),
         T(take_from_a_paused_queue),
         T(take_leaves_a_locked_job),

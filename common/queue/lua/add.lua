@@ -8,9 +8,14 @@ local ids, codes, added = {}, {}, {}
 for i = 2, #ARGV do
   ids[i - 1] = ARGV[i]
 end
-local t = call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local gone = call('ZMSCORE', B .. 'dray:gone', unpack(ids))
+local gone = call('ZMSCORE', B .. 'dray:gone', unpack(ids)) -- the ms at which each is forgotten
+local now
+for i = 1, #ids do
+  if gone[i] and not now then
+    local t = call('TIME')
+    now = t[1] * 1000 + math.floor(t[2] / 1000)
+  end
+end
 local list = B .. 'wait'
 if call('EXISTS', B .. 'meta-paused') == 1 then
   list = B .. 'paused'
