@@ -8,6 +8,7 @@
 
 #include "common/base/log.h"
 #include "common/base/str.h"
+#include "master/health.h"
 #include "master/listen.h"
 #include "master/reap.h"
 #include "master/state.h"
@@ -136,9 +137,15 @@ static void on_gone(struct chan *c, int error, const char *why, void *arg)
     slot_event(s, SLOT_EV_EOF);
 }
 
+static void on_written(struct chan *c, void *arg)
+{
+    (void)c;
+    health_push(arg);
+}
+
 struct chan *control_open(struct slot *s, int fd)
 {
-    static const struct chan_events events = {.message = on_message, .gone = on_gone};
+    static const struct chan_events events = {.message = on_message, .gone = on_gone, .drained = on_written};
     return chan_new(s->master->loop, fd, MSG_DIR_CM, &events, s);
 }
 

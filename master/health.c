@@ -150,21 +150,32 @@ static void own_metrics(struct master *m)
     metric_add(lost, logsink_dropped(m->sink) - metric_count(lost));
 }
 
-static void send_parts(struct slot *s, const struct buf *b)
+void health_push(struct slot *s)
 {
+    const struct buf *b = &s->metrics;
     uint32_t parts = (uint32_t)((b->len + MSG_PART_MAX - 1) / MSG_PART_MAX);
-    if (parts > MSG_PARTS_MAX)
-        return;
-    for (uint32_t i = 0; i < parts; i++) {
+    while (s->metrics_part < parts && chan_pending(s->chan) < CHAN_OUT_MAX / 2) {
         struct msg msg = {.type = MSG_METRICS, .generation = s->generation};
-        size_t at = (size_t)i * MSG_PART_MAX, left = b->len - at;
-        msg.u.metrics = (struct msg_part){.part = i,
+        size_t at = (size_t)s->metrics_part * MSG_PART_MAX, left = b->len - at;
+        msg.u.metrics = (struct msg_part){.part = s->metrics_part++,
                                           .parts = parts,
                                           .bytes = b->data + at,
                                           .len = (uint32_t)(left < MSG_PART_MAX ? left : MSG_PART_MAX)};
         if (chan_send(s->chan, &msg, NULL, 0) < 0)
-            return;
+            s->metrics_part = parts;
     }
+    if (s->metrics_part == parts) {
+        buf_reset(&s->metrics);
+        s->metrics_part = 0;
+    }
+}
+
+/* One snapshot at a time: while parts of the last one wait, this one is left out. */
+static void send_metrics(struct slot *s, const struct buf *all)
+{
+    if (s->metrics.len > 0 || buf_append(&s->metrics, all->data, all->len) < 0)
+        return;
+    health_push(s);
 }
 
 void health_tick(struct master *m)
@@ -179,7 +190,7 @@ void health_tick(struct master *m)
         log_warn("metrics_not_merged", "");
     } else {
         list_foreach(s, &m->slots, struct slot, link) if (s->kind->hears_metrics && s->state == SLOT_UP)
-            send_parts(s, &all);
+            send_metrics(s, &all);
     }
     buf_fini(&own);
     buf_fini(&all);

@@ -8,6 +8,7 @@
 #include "common/base/buf.h"
 
 struct master;
+struct slot;
 
 struct health {
     bool ready;        /* this host may take traffic */
@@ -21,6 +22,8 @@ void health_write_json(const struct master *m, struct buf *out);
 void health_changed(struct master *m);
 /* Each second: health again (so that it is known to be fresh), merged metrics to those who hear them. */
 void health_tick(struct master *m);
+/* Goes on sending a snapshot that did not fit into the channel at once. */
+void health_push(struct slot *s);
 /* 0 when it cannot be read. */
 double health_resident_bytes(pid_t pid);
 

@@ -64,6 +64,7 @@ struct slot *slot_new(struct master *m, const struct kind *kind, unsigned index)
     ev_init(&s->timer, on_timer);
     s->timer.data = s;
     buf_init(&s->stats, (size_t)MSG_PART_MAX * MSG_PARTS_MAX);
+    buf_init(&s->metrics, (size_t)MSG_PART_MAX * MSG_PARTS_MAX);
     list_push_back(&m->slots, &s->link);
     return s;
 }
@@ -74,6 +75,7 @@ void slot_free(struct slot *s)
     ev_timer_stop(s->master->loop, &s->timer);
     list_remove(&s->link);
     buf_fini(&s->stats);
+    buf_fini(&s->metrics);
     free(s);
 }
 

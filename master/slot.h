@@ -64,6 +64,8 @@ struct slot {
     struct msg_beat beat;          /* the latest */
     struct buf stats;              /* parts of a STATS that is coming */
     uint32_t stats_parts;          /* parts received */
+    struct buf metrics;            /* a METRICS snapshot on its way out */
+    uint32_t metrics_part;         /* its next part */
     uint32_t linked[128];          /* of a sender: generations of the receivers it was introduced to */
     unsigned n_linked;
 

@@ -96,6 +96,8 @@ int spawn_child(struct slot *s)
     memset(&s->beat, 0, sizeof s->beat);
     buf_reset(&s->stats);
     s->stats_parts = 0;
+    buf_reset(&s->metrics);
+    s->metrics_part = 0;
     s->chan = control_open(s, control[0]);
     s->log = logmux_new(m, log[0], s->kind->name, s->index, s->generation, pid);
     fd_close(&p.null);

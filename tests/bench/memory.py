@@ -4,6 +4,7 @@ from lib.client import Load
 from lib.dray import Dray
 from lib.ledger import Ledger
 from lib.sink import Sink
+from lib.wait import wait_for
 
 
 def sample(dray):
@@ -26,7 +27,8 @@ def main(args):
         load.start()
         busy = {}
         for _ in range(max(3, int(args.seconds))):
-            sink.wait_more(200)
+            seen = len(sink.requests)
+            wait_for(lambda: len(sink.requests) >= seen + 50, 20, "deliveries go on")
             for name, (rss, anonymous) in sample(dray).items():
                 old = busy.get(name, (0, 0))
                 busy[name] = (max(old[0], rss), max(old[1], anonymous))
