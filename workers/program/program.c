@@ -230,6 +230,29 @@ static void adopt(struct program *p, pid_t pid)
     watch_server(p);
 }
 
+/* --- a server is left --- */
+
+/* A successor (a rolling replacement, a new master's child) has taken the server over and answers for it. */
+static bool has_new_owner(const struct program *p, pid_t *owner)
+{
+    struct lockfile_note note;
+    lockfile_read(p->lock_fd, &note);
+    *owner = note.owner;
+    return note.owner > 0 && note.owner != getpid() && note.server == p->server.pid &&
+           kill(note.owner, 0) == 0;
+}
+
+/* Leaves the server to its new owner, if it has one. */
+static bool left_to_successor(struct program *p)
+{
+    pid_t owner;
+    if (!has_new_owner(p, &owner))
+        return false;
+    log_info("redis_server_left", "server=%d owner=%d", (int)p->server.pid, (int)owner);
+    finish(p);
+    return true;
+}
+
 /* --- answers --- */
 
 static void on_pong(struct program *p)
@@ -259,7 +282,7 @@ static void on_complaint(struct program *p, const struct reply *r)
 static void on_peers(struct program *p, const struct reply *r)
 {
     long long clients = reply_info(r, "connected_clients");
-    if (clients >= 0 && clients <= 1) /* our own question is one */
+    if (clients >= 0 && clients <= 1 && !left_to_successor(p)) /* our own question is one */
         stop_server(p, p->stop_at_ms - clock_mono_ms() + ORPHAN_STOP_MS, ORPHAN_KILL_MS);
 }
 
@@ -356,8 +379,9 @@ static void turn_up(struct program *p, uint64_t passed_ms)
 
 static void turn_peers(struct program *p)
 {
-    uint64_t now_ms = clock_mono_ms();
-    if (now_ms >= p->stop_at_ms) {
+    if (left_to_successor(p))
+        return;
+    if (clock_mono_ms() >= p->stop_at_ms) {
         log_warn("redis_peers_remain", "server=%d", (int)p->server.pid);
         stop_server(p, ORPHAN_STOP_MS, ORPHAN_KILL_MS);
         return;
@@ -411,32 +435,18 @@ static void stop_server(struct program *p, uint64_t deadline_ms, uint64_t margin
     turn_after(p, (double)(p->kill_at_ms - clock_mono_ms()) / 1000);
 }
 
-/* A successor (a rolling replacement, a new master's child) has taken the server over and answers for it. */
-static bool has_new_owner(const struct program *p, pid_t *owner)
-{
-    struct lockfile_note note;
-    lockfile_read(p->lock_fd, &note);
-    *owner = note.owner;
-    return note.owner > 0 && note.owner != getpid() && note.server == p->server.pid &&
-           kill(note.owner, 0) == 0;
-}
-
 static void program_drain(struct child *c, uint32_t deadline_ms, const char *reason, void *state)
 {
     (void)reason;
     struct program *p = state;
-    pid_t owner;
     if (p->phase == PROGRAM_STOP || p->phase == PROGRAM_DONE)
         return;
     if (p->server.pid == 0) {
         finish(p);
         return;
     }
-    if (has_new_owner(p, &owner)) {
-        log_info("redis_server_left", "server=%d owner=%d", (int)p->server.pid, (int)owner);
-        finish(p);
+    if (left_to_successor(p))
         return;
-    }
     if (!child_orphan(c)) {
         stop_server(p, deadline_ms, STOP_MARGIN_MS);
         return;
