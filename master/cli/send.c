@@ -30,6 +30,7 @@
 #define READ_CHUNK     (256u << 10)
 #define IDLE_FLUSH     0.1 /* seconds without input after which an unfilled body goes */
 #define PROGRESS_EVERY 0.1
+#define CATCH_UP       0.1 /* seconds that --rate may lag and make good */
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 5000
 
@@ -217,7 +218,8 @@ static void post_new(struct sender *s, struct send_body *b)
         zip(s, x);
     s->report.events += b->events;
     if (s->o.rate > 0)
-        s->next_due = (s->next_due > now ? s->next_due : now) + (double)b->events / (double)s->o.rate;
+        s->next_due =
+            (s->next_due > now - CATCH_UP ? s->next_due : now) + (double)b->events / (double)s->o.rate;
     post(s, x);
 }
 
