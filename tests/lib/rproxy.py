@@ -68,22 +68,22 @@ class _Side(asyncio.Protocol):
                 return
         else:
             proxy.bytes_from_client += len(data)
-        self.held.append(data)
-        if proxy.delay:
-            background.loop().call_later(proxy.delay, self.flush_one)
-        else:
-            self.flush()
+        self.held.append((background.loop().time() + proxy.delay, data))
+        self.flush()
 
     def blocked(self):
         return self.proxy.stalled or (self.proxy.swallowing and self.towards_server)
 
-    def flush_one(self):
-        if not self.blocked() and self.held and self.other is not None and self.other.transport is not None:
-            self.other.transport.write(self.held.pop(0))
-
     def flush(self):
+        """Passes on what is due, in its order."""
         while self.held and not self.blocked() and self.other is not None and self.other.transport is not None:
-            self.other.transport.write(self.held.pop(0))
+            due, data = self.held[0]
+            late = due - background.loop().time()
+            if late > 0 and self.proxy.delay:
+                background.loop().call_later(late, self.flush)
+                return
+            self.held.pop(0)
+            self.other.transport.write(data)
 
 
 class Proxy:
