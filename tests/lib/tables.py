@@ -103,6 +103,12 @@ def keys():
     return out
 
 
+@table("verbs")
+def verbs():
+    rows = re.findall(r'^    \{"(\w+)", \w+, "([^"]*)"\},$', read("master/cli/cli.c"), flags=re.M)
+    return [{"verb": name, "what": what} for name, what in rows]
+
+
 @table("sdk-names")
 def sdk_names():
     return [{"name": r[0], "key": r[1]} for _, r in def_rows("common/conf/alias.def", "A")]
