@@ -51,9 +51,8 @@ static inline void list_remove(struct list *l)
 }
 
 /* The structure that holds link l as its member; list_first is NULL for an empty list. */
-#define list_entry(l, type, member) ((type *)(void *)((char *)(l)-offsetof(type, member)))
-#define list_first(head, type, member)                                                                       \
-    (list_empty(head) ? NULL : list_entry((head)->next, type, member))
+#define list_entry(l, type, member)    ((type *)(void *)((char *)(l)-offsetof(type, member)))
+#define list_first(head, type, member) (list_empty(head) ? NULL : list_entry((head)->next, type, member))
 
 /* The body may remove `it`, but no other element. */
 #define list_foreach(it, head, type, member)                                                                 \

@@ -13,8 +13,8 @@
 
 enum log_level { LOGL_CRIT, LOGL_ERROR, LOGL_WARN, LOGL_INFO, LOGL_DEBUG };
 
-#define LOG_LINE_MAX 4096 /* PIPE_BUF: longer writes may interleave with other writers */
-#define LOG_TAG '\001'    /* first byte of a structured line; anything else on the pipe is raw output */
+#define LOG_LINE_MAX 4096   /* PIPE_BUF: longer writes may interleave with other writers */
+#define LOG_TAG      '\001' /* first byte of a structured line; anything else on the pipe is raw output */
 
 /* Receives one complete line without tag and newline; must not block and must not log. */
 typedef void (*log_writer_fn)(enum log_level level, const char *line, void *arg);
@@ -36,7 +36,8 @@ int log_level_parse(const char *name, enum log_level *out);
 uint64_t log_dropped(void);
 
 /* errno is preserved. fmt is the logfmt tail ("addr=%s n=%zu"), "" for none. Quote foreign text with log_q. */
-void log_event(enum log_level level, const char *event, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void log_event(enum log_level level, const char *event, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 #define log_crit(...)  log_event(LOGL_CRIT, __VA_ARGS__)
 #define log_error(...) log_event(LOGL_ERROR, __VA_ARGS__)
 #define log_warn(...)  log_event(LOGL_WARN, __VA_ARGS__)

@@ -93,8 +93,9 @@ static const struct unit time_units[] = {
 };
 
 static const struct unit size_units[] = {
-    {"KiB", 1u << 10}, {"MiB", 1u << 20}, {"GiB", 1u << 30}, {"TiB", 1ull << 40},
-    {"KB", 1000},      {"MB", 1000000},   {"GB", 1000000000}, {"TB", 1000000000000}, {"B", 1},
+    {"KiB", 1u << 10},   {"MiB", 1u << 20},     {"GiB", 1u << 30},
+    {"TiB", 1ull << 40}, {"KB", 1000},          {"MB", 1000000},
+    {"GB", 1000000000},  {"TB", 1000000000000}, {"B", 1},
 };
 
 /* The factor of the unit word at *s (letters only), or 0. */
@@ -159,7 +160,8 @@ int str_parse_rate(const char *s, uint64_t *count_out, uint64_t *period_ms_out)
     if (*s++ != '/')
         return fail(EINVAL);
     char period[32];
-    if ((size_t)snprintf(period, sizeof period, "%s%s", isdigit((unsigned char)*s) ? "" : "1", s) >= sizeof period ||
+    if ((size_t)snprintf(period, sizeof period, "%s%s", isdigit((unsigned char)*s) ? "" : "1", s) >=
+            sizeof period ||
         str_parse_duration(period, false, &ms) < 0 || ms == 0)
         return fail(EINVAL);
     *count_out = count;
@@ -180,12 +182,14 @@ int str_parse_bool(const char *s, bool *out)
 
 char *str_format_duration(uint64_t ms, char *dst, size_t size)
 {
-    static const struct unit units[] = {{"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}};
+    static const struct unit units[] = {
+        {"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}};
     size_t n = 0;
     dst[0] = '\0';
     for (size_t i = 0; i < COUNT(units) && n < size; i++) {
         if (ms >= units[i].factor)
-            n += (size_t)snprintf(dst + n, size - n, "%llu%s", (unsigned long long)(ms / units[i].factor), units[i].name);
+            n += (size_t)snprintf(dst + n, size - n, "%llu%s", (unsigned long long)(ms / units[i].factor),
+                                  units[i].name);
         ms %= units[i].factor;
     }
     if (dst[0] == '\0')
@@ -195,7 +199,8 @@ char *str_format_duration(uint64_t ms, char *dst, size_t size)
 
 char *str_format_size(uint64_t bytes, char *dst, size_t size)
 {
-    static const struct unit units[] = {{"TiB", 1ull << 40}, {"GiB", 1u << 30}, {"MiB", 1u << 20}, {"KiB", 1u << 10}};
+    static const struct unit units[] = {
+        {"TiB", 1ull << 40}, {"GiB", 1u << 30}, {"MiB", 1u << 20}, {"KiB", 1u << 10}};
     for (size_t i = 0; i < COUNT(units); i++)
         if (bytes >= units[i].factor && bytes % units[i].factor == 0) {
             snprintf(dst, size, "%llu%s", (unsigned long long)(bytes / units[i].factor), units[i].name);
@@ -277,7 +282,8 @@ size_t str_base64_encode(const void *src, size_t len, char *dst, size_t size)
     const unsigned char *p = src;
     size_t n = 0;
     for (size_t i = 0; i < len && n + 4 < size; i += 3) {
-        uint32_t v = (uint32_t)p[i] << 16 | (i + 1 < len ? (uint32_t)p[i + 1] << 8 : 0) | (i + 2 < len ? p[i + 2] : 0);
+        uint32_t v =
+            (uint32_t)p[i] << 16 | (i + 1 < len ? (uint32_t)p[i + 1] << 8 : 0) | (i + 2 < len ? p[i + 2] : 0);
         dst[n++] = alphabet[v >> 18];
         dst[n++] = alphabet[v >> 12 & 63];
         dst[n++] = i + 1 < len ? alphabet[v >> 6 & 63] : '=';
