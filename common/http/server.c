@@ -131,7 +131,8 @@ struct http_server *http_server_new(struct ev_loop *loop, const struct http_limi
 static void close_listeners(struct http_server *s)
 {
     struct http_listener *l;
-    while ((l = list_first(&s->listeners, struct http_listener, link)) != NULL) {
+    list_foreach(l, &s->listeners, struct http_listener, link)
+    {
         ev_io_stop(s->loop, &l->io);
         close(l->io.fd);
         list_remove(&l->link);

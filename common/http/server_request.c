@@ -119,7 +119,7 @@ static long decode(const char **p, bool name, char *dst, size_t size)
         if (c == '+')
             c = ' ';
         else if (c == '%' && hex_value((*p)[1]) >= 0 && hex_value((*p)[2]) >= 0) {
-            c = (char)(hex_value((*p)[1]) << 4 | hex_value((*p)[2]));
+            c = (char)((unsigned)hex_value((*p)[1]) << 4 | (unsigned)hex_value((*p)[2]));
             *p += 2;
         }
         if (n < size)
