@@ -14,7 +14,7 @@
 #include "master/cli/queue_look.h"
 #include "master/cli/table.h"
 
-#define URL_SIZE   512
+#define URL_SIZE   1024
 #define TIMEOUT_MS 5000
 
 static const char usage[] =
@@ -32,7 +32,7 @@ static char *redis_url(const struct cli *o, const struct conf *c, char *dst, siz
     if (o->socket == NULL || o->config_path != NULL)
         return conf_redis_url(c, dst, size);
     const char *slash = strrchr(o->socket, '/');
-    char folder[URL_SIZE - 32];
+    char folder[512];
     snprintf(folder, sizeof folder, "%.*s", slash != NULL ? (int)(slash - o->socket) : 0, o->socket);
     if (folder[0] != '/') { /* a redis URL needs an absolute path */
         char here[256];
