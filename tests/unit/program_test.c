@@ -109,6 +109,8 @@ static void levels_follow_the_mark(void **state)
         {"*** FATAL CONFIG FILE ERROR (Redis 7.0.15) ***", LOGL_WARN,
          "*** FATAL CONFIG FILE ERROR (Redis 7.0.15) ***"},
         {"1:M 21 Nov", LOGL_WARN, "1:M 21 Nov"},
+        {"7:signal-handler (1795233363) Received SIGTERM", LOGL_INFO, "Received SIGTERM"},
+        {"7:signal-handler (1795233363", LOGL_WARN, "7:signal-handler (1795233363"},
         {"1:M 21 Nov 2026 02:41:28.123 ", LOGL_WARN, "1:M 21 Nov 2026 02:41:28.123 "},
         {"", LOGL_WARN, ""},
     };

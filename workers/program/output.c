@@ -33,9 +33,20 @@ static size_t skip_words(const char *line, size_t len, unsigned n)
     return i;
 }
 
+/* "1:signal-handler (1795233363) Received SIGTERM scheduling shutdown...": where its text begins, or 0. */
+static size_t from_signal_handler(const char *line, size_t len)
+{
+    static const char mark[] = ":signal-handler (";
+    const char *at = memmem(line, len, mark, sizeof mark - 1);
+    const char *end = at != NULL ? memmem(at, len - (size_t)(at - line), ") ", 2) : NULL;
+    return end != NULL ? (size_t)(end - line) + 2 : 0;
+}
+
 enum log_level output_level(const char *line, size_t len, size_t *text_at)
 {
-    *text_at = 0;
+    *text_at = len > 0 && isdigit((unsigned char)line[0]) ? from_signal_handler(line, len) : 0;
+    if (*text_at > 0)
+        return LOGL_INFO;
     /* pid:role day month year time mark */
     size_t mark = len > 0 && isdigit((unsigned char)line[0]) ? skip_words(line, len, 5) : 0;
     if (mark == 0 || mark + 2 > len || line[mark + 1] != ' ')
