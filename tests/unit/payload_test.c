@@ -53,6 +53,11 @@ static void test_read(void **state)
          0},
         /* a Bull client's */
         {"{\"batch\":[ 1 , [2] ],\"timestamp\":\"x\"}", "{\"batch\":[ 1 , [2] ]" SENT_AT, "", 2},
+        {"{ \"batch\" : \n[1,[2,{}],3] ,\"source\":\"s\"}", "{\"batch\":[1,[2,{}],3]" SENT_AT, "s", 3},
+        {"{\"batch\":[1],\"batch\":[2,3]}", "{\"batch\":[2,3]" SENT_AT, "", 2}, /* the last one counts */
+        {"{\"batch\":[1],\"batch\":2}", "{\"batch\":[1],\"batch\":2}", "", 1},
+        {"{\"b\\u0061tch\":[1]}", "{\"batch\":[1]" SENT_AT, "", 1},
+        {"{}", "{}", "", 1},
         {" {\"to\":\"a@b\"} ", " {\"to\":\"a@b\"} ", "", 1},
         {"{\"batch\":{\"x\":1},\"source\":\"s\"}", "{\"batch\":{\"x\":1},\"source\":\"s\"}", "s", 1},
         {"[1,2]", "[1,2]", "", 1},

@@ -12,7 +12,8 @@
 #include "common/base/mem.h"
 #include "workers/delivery/delivery.h"
 
-#define TAKE_MAX      32           /* jobs in one answer: bounds its size */
+#define TAKE_MAX      32 /* jobs in one answer: bounds its size */
+#define ARM_S         0.005
 #define JOB_BYTES_MAX (256u << 20) /* texts of jobs in hand; over it nothing is taken */
 
 /* ---- taking */
@@ -72,6 +73,33 @@ static void on_handed_back(enum queue_status s, const char *why, void *arg)
         metric_add(t->m.handed_back, 1);
 }
 
+/* Under a stream of our own adds every take comes back short: the waker would be woken by each of them. */
+static void on_arm(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    struct delivery *d = timer->data;
+
+    (void)loop, (void)revents;
+    for (size_t i = 0; i < d->n_dests; i++) {
+        struct dest *t = &d->dests[i];
+
+        if (t->want_arm && t->waker != NULL)
+            queue_waker_arm(t->waker);
+        t->want_arm = false;
+    }
+}
+
+static void arm_soon(struct dest *t)
+{
+    struct delivery *d = t->d;
+
+    t->want_arm = true;
+    if (ev_is_active(&d->arm_timer))
+        return;
+    ev_timer_init(&d->arm_timer, on_arm, ARM_S, 0.);
+    d->arm_timer.data = d;
+    ev_timer_start(d->loop, &d->arm_timer);
+}
+
 static void on_taken(enum queue_status s, const struct queue_job *jobs, size_t n, void *arg)
 {
     struct dest *t = arg;
@@ -91,8 +119,8 @@ static void on_taken(enum queue_status s, const struct queue_job *jobs, size_t n
     }
     if (s == QUEUE_OK && n < asked) {
         t->hungry = t->wakes != t->wakes_seen;
-        if (!t->hungry && t->waker != NULL)
-            queue_waker_arm(t->waker);
+        if (!t->hungry)
+            arm_soon(t);
     } else if (s != QUEUE_OK) {
         t->take_lost |= s == QUEUE_UNKNOWN;
         t->refused = true;
@@ -124,7 +152,8 @@ static void wait_for_pauses(struct delivery *d, uint64_t now_ms)
         if (d->dests[i].hungry && d->dests[i].paused_until_ms > now_ms &&
             (next == 0 || d->dests[i].paused_until_ms < next))
             next = d->dests[i].paused_until_ms;
-    if (next == 0 || ev_is_active(&d->pause_timer))
+    ev_timer_stop(d->loop, &d->pause_timer);
+    if (next == 0)
         return;
     ev_timer_init(&d->pause_timer, on_pause_over, (double)(next - now_ms) / 1000.0, 0.);
     d->pause_timer.data = d;

@@ -5,6 +5,7 @@
  * Draining: nothing is taken any more, the senders are asked to end, what is in flight finishes; shortly before the
  * deadline the rest is handed back. Never blocks.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,9 +52,15 @@ static void on_redis_ready(struct redis *r, int64_t client_id, void *arg)
 
     (void)client_id;
     d->was_ready = true;
+    free(d->unfit);
+    d->unfit = NULL;
     metric_set(d->connected, 1);
-    if (child_slot(d->child) == 0) /* one process speaks for the host */
+    if (child_slot(d->child) == 0) { /* one process speaks for the host */
         metric_set(d->unsafe, redis_without_persistence(r) ? 1 : 0);
+        if (redis_without_persistence(r))
+            log_warn("redis_without_persistence", "remedy=%s",
+                     log_q("events are lost when Redis ends; set appendonly yes in its configuration"));
+    }
     child_ready(d->child);
     ev_timer_stop(d->loop, &d->ready_timer);
     intake_credit(d);
@@ -82,7 +89,11 @@ static void on_redis_unfit(struct redis *r, const char *why, void *arg)
 {
     struct delivery *d = arg;
 
-    log_crit("redis_unfit", "why=%s", log_q(why));
+    if (d->unfit == NULL || strcmp(d->unfit, why) != 0) {
+        log_crit("redis_unfit", "why=%s", log_q(why));
+        free(d->unfit);
+        d->unfit = xstrdup(why);
+    }
     on_redis_down(r, why, d);
 }
 
@@ -232,7 +243,7 @@ static int start(struct child *child, void *state, enum exitcode *code)
         .ready = on_redis_ready, .down = on_redis_down, .unfit = on_redis_unfit};
     struct delivery *d = state;
     const struct conf *c = child_config(child);
-    char url[1024];
+    char url[1024], name[MSG_TOKEN_MAX + 16];
     struct redis_options redis = {
         .url = conf_redis_url(c, url, sizeof(url)),
         .username = c->redis.username,
@@ -268,7 +279,8 @@ static int start(struct child *child, void *state, enum exitcode *code)
     list_init(&d->reaps);
     make_process_metrics(d);
     queue_register_scripts();
-    redis.client_name = d->client_name = xasprintf("dray:w:%s", child_token(child));
+    snprintf(name, sizeof(name), "dray:w:%s", child_token(child)); /* reap looks for it */
+    redis.client_name = name;
     d->redis = redis_new(d->loop, &redis, &events, d);
     if (d->redis == NULL) {
         log_crit("redis_url_invalid", "url=%s remedy=%s", log_q(redis.url), log_q("see redis.url"));

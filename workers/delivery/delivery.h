@@ -65,9 +65,11 @@ struct dest { /* a destination and its queue */
     bool recovering; /* recover.c is at it */
     bool refused;    /* Redis said no to the last take: asked again in a second */
     char *auth;      /* header line, "" or NULL (write_key: the source's) */
-    uint64_t paused_until_ms;  /* monotonic; the destination asked for it */
-    uint64_t failing_since_ms; /* monotonic; 0: it takes what it is given */
-    uint64_t counted_ms;       /* last counts as holder of the tick lease; 0: the gauges are blank */
+    uint64_t paused_until_ms;            /* monotonic; the destination asked for it */
+    uint64_t failing_since_ms;           /* monotonic; 0: it takes what it is given */
+    bool want_arm;                       /* the queue was found empty: its waker is armed soon */
+    unsigned failed_said, failed_unsaid; /* lines on failed jobs in this second */
+    uint64_t counted_ms; /* last counts as holder of the tick lease; 0: the gauges are blank */
     struct dest_metrics m;
 };
 
@@ -88,11 +90,11 @@ struct delivery { /* the one state of the process */
     size_t job_bytes;   /* texts of jobs in hand */
     struct list reaps;  /* reap.c */
     char **source_auth; /* header line of each source */
-    char *client_name;  /* of the connection for commands */
+    char *unfit;        /* what was last said of an unfit Redis */
     bool draining, handing_back, ended;
     bool was_ready; /* the connection was usable since it was last lost */
     unsigned handed_back;
-    ev_timer ready_timer, renew_timer, second_timer, pause_timer, hand_back_timer, end_timer;
+    ev_timer ready_timer, renew_timer, second_timer, pause_timer, arm_timer, hand_back_timer, end_timer;
     ev_check turn; /* room on the connection is looked for in each turn while batches are held */
     struct metric *connected, *reconnects, *unsafe;
     struct metric *took[7]; /* durations, by enum delivery_script */
@@ -142,7 +144,7 @@ void settle_pump(struct delivery *d); /* after a reconnect */
 
 /* ---- watch.c: the queue's tick, as metrics and logs */
 void watch_start(struct dest *t);
-void watch_second(struct dest *t); /* blanks the gauges of a lost lease */
+void watch_second(struct dest *t); /* blanks the gauges of a lost lease; a new allowance of log lines */
 
 /* ---- reap.c: what the dead left */
 void reap_dead(struct delivery *d, const struct msg_reap *m);

@@ -3,7 +3,7 @@
  */
 #include "workers/delivery/payload.h"
 
-#include <errno.h>
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -38,53 +38,94 @@ static void add_piece(struct payload *p, const void *data, size_t len)
     p->bytes += len;
 }
 
-/* 1: dray's own form; 0: not; -1: a form this version does not know. */
-static int form_of(const struct json_slice *object, char *why, size_t why_size)
-{
-    struct json_slice v;
+/* What one pass over the data finds. Of members of the same name the last one counts. */
+struct found {
+    struct json_slice form, batch;
+    bool has_form, has_batch;
+    size_t n_events;
+};
 
-    if (!json_find(object, "dray", &v) || v.type != JSON_NUMBER)
-        return 0;
-    if (v.len == 1 && v.text[0] == '0' + PAYLOAD_FORM)
-        return 1;
-    snprintf(why, why_size, "the job's data has form %.*s; this version knows %d",
-             (int)(v.len < 16 ? v.len : 16), v.text, PAYLOAD_FORM);
-    return -1;
+static int scan_batch(struct json_scan *s, struct found *f)
+{
+    struct json_slice event;
+    int r;
+
+    while (isspace((unsigned char)*s->at)) /* peek said that '[' follows */
+        s->at++;
+    f->batch.text = s->at;
+    f->n_events = 0;
+    if (json_scan_enter(s, JSON_ARRAY) != 0)
+        return -1;
+    while ((r = json_scan_element(s)) > 0) {
+        if (json_scan_value(s, &event) != 0)
+            return -1;
+        f->n_events++;
+    }
+    f->batch.len = (uint32_t)(s->at - f->batch.text);
+    f->has_batch = true;
+    return r;
+}
+
+static int scan_members(struct json_scan *s, struct payload *p, struct found *f)
+{
+    struct json_slice key, value;
+    int r;
+
+    if (json_scan_enter(s, JSON_OBJECT) != 0)
+        return -1;
+    while ((r = json_scan_member(s, &key)) > 0) {
+        bool is_batch = json_key_is(&key, "batch");
+
+        if (is_batch && json_scan_peek(s, JSON_ARRAY)) {
+            if (scan_batch(s, f) != 0)
+                return -1;
+            continue;
+        }
+        if (json_scan_value(s, &value) != 0)
+            return -1;
+        if (is_batch) {
+            f->has_batch = false;
+        } else if (json_key_is(&key, "dray")) {
+            f->form = value;
+            f->has_form = value.type == JSON_NUMBER;
+        } else if (json_key_is(&key, "source") &&
+                   (value.type != JSON_STRING || json_text(&value, p->source, sizeof(p->source)) < 0)) {
+            p->source[0] = '\0';
+        }
+    }
+    return r;
 }
 
 int payload_read(struct payload *p, const char *data, size_t len, uint64_t wall_ms, char *why,
                  size_t why_size)
 {
     struct json_scan scan;
-    struct json_slice body, batch, source, event;
-    struct json_iter it = {0};
+    struct json_slice value;
+    struct found f = {0};
     char now[CLOCK_TEXT_SIZE];
+    int bad;
 
     memset(p, 0, sizeof(*p));
     json_scan_init(&scan, data, len);
-    if (json_scan_value(&scan, &body) != 0 || json_scan_end(&scan) != 0) {
+    bad = json_scan_peek(&scan, JSON_OBJECT) ? scan_members(&scan, p, &f) : json_scan_value(&scan, &value);
+    if (bad != 0 || json_scan_end(&scan) != 0) {
         snprintf(why, why_size, "the job's data is not JSON: %s at byte %zu", scan.why,
                  (size_t)(scan.where - data));
         return -1;
     }
-    p->n_events = 1;
-    if (body.type == JSON_OBJECT) {
-        if (form_of(&body, why, why_size) < 0)
-            return -1;
-        if (json_find(&body, "source", &source) && source.type == JSON_STRING &&
-            json_text(&source, p->source, sizeof(p->source)) < 0)
-            p->source[0] = '\0';
+    if (f.has_form && (f.form.len != 1 || f.form.text[0] != '0' + PAYLOAD_FORM)) {
+        snprintf(why, why_size, "the job's data has form %.*s; this version knows %d",
+                 (int)(f.form.len < 16 ? f.form.len : 16), f.form.text, PAYLOAD_FORM);
+        return -1;
     }
-    if (body.type != JSON_OBJECT || !json_find(&body, "batch", &batch) || batch.type != JSON_ARRAY) {
+    p->n_events = f.has_batch ? f.n_events : 1;
+    if (!f.has_batch) {
         add_piece(p, data, len);
         return 0;
     }
-    p->n_events = 0;
-    while (json_next_element(&batch, &it, &event))
-        p->n_events++;
     snprintf(p->tail, sizeof(p->tail), ",\"sentAt\":\"%s\"}", clock_format_wall(wall_ms, now));
     add_piece(p, "{\"batch\":", 9);
-    add_piece(p, batch.text, batch.len);
+    add_piece(p, f.batch.text, f.batch.len);
     add_piece(p, p->tail, strlen(p->tail));
     return 0;
 }

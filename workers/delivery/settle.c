@@ -9,6 +9,8 @@
 #include "common/base/log.h"
 #include "workers/delivery/delivery.h"
 
+#define FAILED_LINES_MAX 20 /* a second and destination; the rest is told as a number */
+
 static void count_result(const struct job *j)
 {
     const struct dest *t = j->dest;
@@ -104,6 +106,19 @@ static void send(struct job *j)
     }
 }
 
+static void say_failed(const struct job *j)
+{
+    struct dest *t = j->dest;
+
+    if (t->failed_said == FAILED_LINES_MAX) {
+        t->failed_unsaid++;
+        return;
+    }
+    t->failed_said++;
+    log_warn("job_failed", "queue=%s job=%s attempts=%llu reason=%s", t->conf->id, log_q(j->q.id),
+             (unsigned long long)j->q.attempts_made + 1, log_qn(j->text.data, j->text.len));
+}
+
 void settle_job(struct job *j, enum job_result result)
 {
     struct dest *t = j->dest;
@@ -115,8 +130,7 @@ void settle_job(struct job *j, enum job_result result)
     j->result = result;
     j->state = JOB_UNSETTLED;
     if (result == JOB_FAIL)
-        log_warn("job_failed", "queue=%s job=%s attempts=%llu reason=%s", t->conf->id, log_q(j->q.id),
-                 (unsigned long long)j->q.attempts_made + 1, log_qn(j->text.data, j->text.len));
+        say_failed(j);
     if (redis_state(d->redis) == REDIS_READY)
         send(j);
     claim_pump(d); /* the room is free: the next take goes with the same write */

@@ -1,5 +1,6 @@
 /* watch - the queue's tick as metrics and log lines. Whoever of the fleet holds a queue's tick lease counts it; when the
- * lease has gone elsewhere the gauges here are set to nothing, so that the sum over the processes stays true.
+ * lease has gone elsewhere the gauges here are set to nothing, so that the sum over the processes stays true. Each second
+ * also begins a new allowance of lines on failed jobs.
  */
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -59,6 +60,9 @@ void watch_second(struct dest *t)
 {
     static const struct queue_counts nothing;
 
+    if (t->failed_unsaid > 0)
+        log_warn("jobs_failed", "queue=%s more=%u", t->conf->id, t->failed_unsaid);
+    t->failed_said = t->failed_unsaid = 0;
     if (t->counted_ms == 0 || clock_mono_ms() - t->counted_ms < COUNTS_FRESH_MS)
         return;
     t->counted_ms = 0;
