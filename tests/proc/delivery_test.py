@@ -377,3 +377,48 @@ def test_hundreds_of_batches(worker, sink, redis_server):
     sink.wait_ids(["m-%d" % n for n in range(500)])
     wait_for(lambda: nothing_held(redis_server.client()), 10)
     assert sum(sink.ids().values()) == 500
+
+
+def test_one_dead_destination_does_not_stop_the_other(fake_master, redis_server, make_sink):
+    good, bad = make_sink(), make_sink()
+    conf = config(redis_server.url, good.url, delivery={"concurrency": 8})
+    conf["destinations"].append({"id": "bad", "url": bad.url})
+    bad.behave(hang=True)
+    m = fake_master("delivery", conf).start()
+    m.expect("READY")
+    link = m.link()
+    for n in range(20):
+        link.send_batch(batch_id(n), [event(n)], queue="bad")
+        link.expect("STORED")
+    wait_for(lambda: len(bad.requests) >= 6, 10)
+    for n in range(20, 40):
+        link.send_batch(batch_id(n), [event(n)])
+        link.expect("STORED")
+    good.wait_ids(["m-%d" % n for n in range(20, 40)])
+    assert len(bad.requests) == 6, "two of the eight places are kept for the other"
+
+
+def test_each_pause_ends_in_its_own_time(fake_master, redis_server, make_sink):
+    soon, late = make_sink(), make_sink()
+    conf = config(redis_server.url, soon.url)
+    conf["destinations"].append({"id": "late", "url": late.url})
+    soon.behave(status=429, retry_after=1)
+    late.behave(status=429, retry_after=600)
+    m = fake_master("delivery", conf).start()
+    m.expect("READY")
+    link = m.link()
+    link.send_batch(batch_id(1), [event(1)], queue="late")
+    link.expect("STORED")
+    wait_for(lambda: late.requests, 10)
+    link.send_batch(batch_id(2), [event(2)], queue="late")
+    link.send_batch(batch_id(3), [event(3)])
+    wait_for(lambda: soon.requests, 10)
+    soon.behave()
+    soon.wait_ids(["m-3"], seconds=5)
+    assert len(late.requests) == 1
+
+
+def test_an_unknown_destination_is_refused_for_now(worker):
+    link = worker.link()
+    link.send_batch(batch_id(1), [event(1)], queue="other")
+    assert link.expect("REFUSED").fields[:2] == [batch_id(1), True]
