@@ -3,7 +3,7 @@
 
 usage: redis_cpu_bench.py [--build DIR] [--jobs N] [--rounds N]
 
-Bull's scripts come from npm (into DIR/npm, once). The work is done by DIR/release/tests/bench/redis_cpu_bench.
+Bull's scripts come from npm (into DIR/npm/bull, once). The work is done by DIR/release/tests/bench/redis_cpu_bench.
 """
 import argparse
 import os
@@ -38,7 +38,7 @@ def main():
     program = os.path.join(args.build, "release", "tests", "bench", "redis_cpu_bench")
     if not os.path.exists(program):
         subprocess.run(["make", "-s", "-C", ROOT, "VARIANT=release", "B=" + args.build, program], check=True)
-    scripts = install_bull(os.path.abspath(os.path.join(args.build, "npm")))
+    scripts = install_bull(os.path.abspath(os.path.join(args.build, "npm", "bull")))
     return subprocess.run([program, scripts, str(args.jobs), str(args.rounds)]).returncode
 
 
