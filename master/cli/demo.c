@@ -45,6 +45,7 @@ struct post {
 
 struct demo {
     struct demo_host host;
+    const char *program; /* as it was called */
     struct ev_loop *loop;
     struct http_client *http;
     struct post posts[BATCHES];
@@ -225,17 +226,17 @@ static int report(struct demo *d, uint64_t took_ms, bool json)
     return lost == 0 && d->acknowledged == EVENTS && d->killed > 0 ? EXIT_CODE_OK : EXIT_CODE_FAILURE;
 }
 
-static void print_addresses(const struct demo *d)
+static void print_addresses(const struct demo *d, bool stays)
 {
-    printf("\nTo try by hand:\n"
+    printf("\nTo try by hand%s:\n"
            "  curl -u dev: -H 'Content-Type: application/json' %s/v1/track \\\n"
            "       -d '{\"userId\":\"ann\",\"event\":\"Order Completed\"}'\n"
            "  curl %s/stats                what the destination has counted\n"
            "  curl %s/readyz               health; /metrics for Prometheus\n"
-           "  dray status -s %s\n"
+           "  %s status -s %s\n"
            "  log %s, what arrived %s\n",
-           d->host.ingest_url, d->host.sink_url, d->host.console_url, d->host.socket, d->host.log,
-           d->host.record);
+           stays ? "" : " (on a terminal it stays up)", d->host.ingest_url, d->host.sink_url,
+           d->host.console_url, d->program, d->host.socket, d->host.log, d->host.record);
 }
 
 static bool is_interrupted(struct demo *d)
@@ -271,12 +272,12 @@ static int play(struct demo *d, bool json)
     (void)wait_until(d, is_replaced, BOOT_MS);
     code = report(d, clock_mono_ms() - from_ms, json);
     if (!d->interrupted && !json && isatty(STDOUT_FILENO)) {
-        print_addresses(d);
+        print_addresses(d, true);
         printf("\nCtrl-C ends it.\n");
         (void)wait_until(d, is_interrupted, UINT64_MAX / 2);
         printf("\n");
     } else if (!json) {
-        print_addresses(d);
+        print_addresses(d, false);
     }
     return code;
 }
@@ -291,6 +292,7 @@ int demo_main(int argc, char **argv)
     int code = control_arguments(&o, argc, argv, usage, NULL, 0, &n);
     if (code != CLI_GO_ON)
         return code;
+    d.program = o.argv[0];
     d.loop = ev_loop_new(EVFLAG_AUTO);
     if (d.loop == NULL)
         return EXIT_CODE_OSERR;
