@@ -160,7 +160,7 @@ format:
 format-check:
 	@clang-format --dry-run -Werror $(OURS)
 
-lint: format-check
+lint: format-check $(LUA_GEN)
 	@sh tests/lib/lint.sh $(B)
 layers: $(patsubst %.c,$(O)/%.o,$(wildcard master/*.c))
 	@$(PYTHON) tests/lib/layers.py $(O)

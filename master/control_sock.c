@@ -179,7 +179,7 @@ static json_t *answer(struct master *m, const char *line, size_t len)
     json_t *reply = NULL;
     if (verb == NULL)
         reply = refuse(EXIT_CODE_USAGE, "send one JSON object a line: {\"verb\":\"status\"}");
-    for (size_t i = 0; reply == NULL && i < sizeof verbs / sizeof *verbs; i++)
+    for (size_t i = 0; verb != NULL && reply == NULL && i < sizeof verbs / sizeof *verbs; i++)
         if (strcmp(verbs[i].name, verb) == 0)
             reply = verbs[i].fn(m, request);
     if (reply == NULL)
@@ -272,7 +272,7 @@ static void on_accept(struct ev_loop *loop, ev_io *w, int revents)
 {
     (void)revents;
     struct control_sock *s = w->data;
-    struct ucred who;
+    struct ucred who = {0};
     socklen_t len = sizeof who;
     int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
