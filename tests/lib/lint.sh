@@ -58,15 +58,16 @@ if [ $# -eq 0 ]; then
     exit $status
 fi
 
-# ---- cppcheck: fast, all at once
+# ---- cppcheck: fast, all at once (formats are the compiler's matter; NULL ends lists here on every system we know)
+unclean=0
 if command -v cppcheck >/dev/null 2>&1; then
     # cmocka's assertions end a function in ways it does not see: tests are left to clang-tidy
     # shellcheck disable=SC2086
     cppcheck --quiet --enable=warning,performance,portability --inline-suppr --std=c11 --language=c -j "$jobs" -I. -I"$build/gen" \
         -D_GNU_SOURCE -DDRAY_TEST=1 '-DDRAY_VERSION="0"' --suppress=missingIncludeSystem --suppress=nullPointerRedundantCheck \
-        --suppress=unusedStructMember --suppress='*:/usr/*' --error-exitcode=1 \
+        --suppress=unusedStructMember --suppress=varFuncNullUB --suppress=invalidPrintfArgType_uint --suppress='*:/usr/*' --error-exitcode=1 \
         --template='{file}:{line}:{column}: {severity}: {message} [cppcheck {id}]' $(for f in $stale; do case $f in tests/*) ;; *) echo "$f" ;; esac; done) ||
-        status=1
+        unclean=1
 else
     echo "lint: cppcheck is not installed: skipped"
 fi
@@ -93,6 +94,12 @@ if command -v clang-tidy >/dev/null 2>&1; then
     echo $stale | tr ' ' '\n' | xargs -P "$jobs" -I{} sh "$one" "$stamps" {} $flags || status=1
 else
     echo "lint: clang-tidy is not installed: skipped"
+fi
+if [ $unclean -ne 0 ]; then # it does not say which files were clean: look at all of them again
+    status=1
+    for f in $stale; do
+        rm -f "$stamps/$(echo "$f" | tr '/' '_').ok"
+    done
 fi
 [ $status -eq 0 ] && echo "lint: $(echo "$files" | wc -w) files are clean ($# looked at)"
 exit $status
