@@ -115,7 +115,7 @@ void metrics_free(struct metrics *m)
 static void label_copy(char dst[METRICS_LABEL_MAX], const char *src)
 {
     size_t n = 0;
-    for (; src[n] != '\0' && n < METRICS_LABEL_MAX - 1; n++) {
+    for (; n < METRICS_LABEL_MAX - 1 && src[n] != '\0'; n++) {
         unsigned char c = (unsigned char)src[n];
         dst[n] = src[n];
         if (c < 0x20 || c == 0x7f)

@@ -249,7 +249,8 @@ static void pump(struct sender *s)
     /* Bodies that wait to be sent again count as connections: nothing piles up behind an intake that is full. */
     while (!s->stopped && s->busy + s->n_waiting < s->o.connections && s->in.n_ready > 0) {
         if (s->o.rate > 0 && s->next_due > ev_now(s->loop)) {
-            if (s->n_waiting == 0 || s->next_due < list_first(&s->waiting, struct sending, link)->due)
+            x = list_first(&s->waiting, struct sending, link);
+            if (x == NULL || s->next_due < x->due)
                 wake_at(s, s->next_due);
             break;
         }

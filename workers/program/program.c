@@ -210,9 +210,9 @@ static void start_server(struct program *p)
 static void ask_config(struct program *p)
 {
     char command[256];
-    const char *fsync_word = NULL;
+    const char *fsync_word = "always";
     for (size_t i = 0; p->args.argv[i] != NULL; i++)
-        if (strcmp(p->args.argv[i], "--appendfsync") == 0)
+        if (strcmp(p->args.argv[i], "--appendfsync") == 0 && p->args.argv[i + 1] != NULL)
             fsync_word = p->args.argv[i + 1];
     snprintf(command, sizeof command, "CONFIG SET maxmemory %s maxmemory-policy noeviction appendfsync %s",
              p->args.maxmemory, fsync_word);
