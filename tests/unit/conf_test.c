@@ -102,8 +102,7 @@ static void test_sdk_names(void **state)
 static void test_the_example(void **state)
 {
     struct fixture *t = *state;
-    const char *root = access("etc/dray.yaml", R_OK) == 0 ? "etc/dray.yaml" : "../etc/dray.yaml";
-    enum exitcode code = conf_load(root, NULL, 0, &t->conf, &t->errors, &t->warnings);
+    enum exitcode code = conf_load("etc/dray.yaml", NULL, 0, &t->conf, &t->errors, &t->warnings);
     if (code != EXIT_CODE_OK)
         fail_msg("%s", buf_cstr(&t->errors));
     /* Its values are the defaults. */
