@@ -3,6 +3,8 @@ import os
 import signal
 import time
 
+import pytest
+
 from lib.client import Load
 from lib.wait import wait_for
 
@@ -21,12 +23,12 @@ def away(dray, ledger, seconds, go, come_back):
     wait_for(lambda: len(ledger.acked) > 200, 30)
     before = pids(dray)
     go()
-    with dray.client(timeout=10) as c:
+    with dray.client(timeout=30) as c:
         def refused():
             answer = c.post("/v1/track", {"userId": "u", "event": "probe", "messageId": "probe"})
             return answer if answer.status == 503 else None
         ledger.tried.add("probe")
-        answer = wait_for(refused, 10, "503 while Redis is away")
+        answer = wait_for(refused, 20, "503 while Redis is away")
         assert int(answer.headers["retry-after"]) >= 1
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -47,6 +49,16 @@ def test_managed_redis_stopped(make_dray, sink, ledger):
     pid = dray.redis_pid()
     away(dray, ledger, 5, lambda: os.kill(pid, signal.SIGSTOP), lambda: os.kill(pid, signal.SIGCONT))
     assert dray.redis_pid() == pid, "a stopped Redis is not killed for silence"
+
+
+@pytest.mark.soak
+@pytest.mark.limit(300)
+def test_managed_redis_stopped_for_20_s(make_dray, sink, ledger):
+    """The full count, with the defaults: a request is answered 503 after 10 s."""
+    dray = make_dray()
+    pid = dray.redis_pid()
+    away(dray, ledger, 20, lambda: os.kill(pid, signal.SIGSTOP), lambda: os.kill(pid, signal.SIGCONT))
+    assert dray.redis_pid() == pid
 
 
 def test_external_redis_gone(make_dray, make_redis, sink, ledger):
