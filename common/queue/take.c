@@ -168,7 +168,7 @@ static void read_one_by_one(struct queue *q, struct take *t)
             missing++;
     }
     t->missing = missing;
-    for (size_t i = 0; i < t->n && missing > 0; i++) {
+    for (size_t i = 0; missing > 0; i++) {
         if (t->slots[i].there)
             continue;
         missing--; /* the last call may end t */

@@ -66,6 +66,8 @@ static void on_reply(redisAsyncContext *ac, void *reply_arg, void *arg)
         return;
     }
     list_remove(&p->link);
+    if (reply != NULL)
+        r->heard_ms = clock_mono_ms();
     if (reply == NULL && r->ac == ac)
         r->state = REDIS_DOWN; /* what callbacks send now cannot go out any more */
     if (p->again != NULL && is_noscript(reply) && send_again(r, p) == 0)
@@ -235,7 +237,8 @@ void redis_fail_pending(struct redis *r)
 
 /* ---- the watchdog */
 
-/* What is overdue gets a short grace: when this process itself stood still, the reply may lie in the socket unread. */
+/* The time counts from the last reply of any kind: a server that is slow but answers is left alone.
+ * What is overdue gets a short grace: when this process itself stood still, the reply may lie in the socket unread. */
 static void on_watchdog(struct ev_loop *loop, ev_timer *w, int events)
 {
     (void)events;
@@ -245,7 +248,8 @@ static void on_watchdog(struct ev_loop *loop, ev_timer *w, int events)
         r->suspect = NULL;
         return;
     }
-    uint64_t age = clock_mono_ms() - oldest->sent_ms;
+    uint64_t since = oldest->sent_ms > r->heard_ms ? oldest->sent_ms : r->heard_ms;
+    uint64_t age = clock_mono_ms() - since;
     double wait = GRACE_S;
     if (age < r->o.command_timeout_ms) {
         r->suspect = NULL;

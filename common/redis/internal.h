@@ -70,6 +70,7 @@ struct redis {
     ev_prepare prepare;
     struct list pending;
     const struct redis_pending *suspect; /* seen too old once */
+    uint64_t heard_ms;                   /* the last reply */
     unsigned attempt;
     int64_t client_id, old_client_id;
     char run_id[REDIS_RUN_ID_SIZE];

@@ -393,6 +393,29 @@ static void freeing_answers_what_is_pending(void **state)
     free(p);
 }
 
+static void a_loading_server_is_waited_for(void **state)
+{
+    (void)state;
+    static const char *const slow[] = {"--key-load-delay", "700", "--loading-process-events-interval-bytes",
+                                       "1024", NULL};
+    struct server loader;
+    server_start(&loader, NULL);
+    for (int i = 0; i < 2000; i++)
+        server_ask(&loader, "SET key:%d some-value-so-that-there-is-something-to-load", i);
+    server_ask(&loader, "SAVE");
+    server_kill(&loader);
+    server_run(&loader, slow);
+    struct redis_options o = options(loader.url);
+    struct probe *p = open_with(&o);
+    assert_true(loop_until(p->loop, &p->down));
+    assert_non_null(strstr(p->why, "loading"));
+    assert_false(p->ready || p->unfit);
+    assert_true(loop_until(p->loop, &p->ready));
+    assert_string_equal(ask(p, "DBSIZE", NULL, NULL), "2000");
+    shut(p);
+    server_stop(&loader);
+}
+
 static void nobody_listens(void **state)
 {
     (void)state;
@@ -451,6 +474,7 @@ int main(void)
         cmocka_unit_test(the_previous_connection_is_ended),
         cmocka_unit_test(a_forgotten_script_is_loaded_again),
         cmocka_unit_test(freeing_answers_what_is_pending),
+        cmocka_unit_test(a_loading_server_is_waited_for),
         cmocka_unit_test(nobody_listens),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);
