@@ -154,7 +154,9 @@ int client_ask(struct client *c, json_t *request, json_t **answer)
     int code = EXIT_CODE_UNREACHABLE;
     if (line == NULL || send_line(c->fd, line, strlen(line), until_ms) != 0 ||
         send_line(c->fd, "\n", 1, until_ms) != 0 || read_line(c->fd, &in, until_ms) != 0) {
-        fprintf(stderr, "dray: %s does not answer: %s\n", c->path, strerror(errno));
+        bool closed = errno == ECONNRESET || errno == EPIPE; /* so it sends away other users */
+        fprintf(stderr, "dray: %s does not answer: %s%s\n", c->path, strerror(errno),
+                closed ? " (it serves root and the user that dray runs as)" : "");
     } else if ((*answer = json_loadb(in.data, in.len, 0, NULL)) == NULL) {
         fprintf(stderr, "dray: %s gave an answer that is not JSON\n", c->path);
     } else if ((code = judge(*answer)) != EXIT_CODE_OK) {

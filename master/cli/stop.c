@@ -39,7 +39,7 @@ static int wait_gone(int pidfd, uint64_t timeout_ms)
     }
 }
 
-static int stop(struct client *c, bool now, uint64_t timeout_ms, bool quiet)
+static int stop(struct client *c, bool now, uint64_t timeout_ms, const struct cli *o)
 {
     /* Taken before the question, so that the number cannot mean another process by then. */
     int pidfd = c->master > 0 ? pidfd_open(c->master, 0) : -1;
@@ -62,9 +62,12 @@ static int stop(struct client *c, bool now, uint64_t timeout_ms, bool quiet)
                 (int)c->master);
         return EXIT_CODE_FAILURE;
     }
-    char took[32];
-    if (!quiet)
-        printf("stopped in %s\n", str_format_duration(clock_mono_ms() - from_ms, took, sizeof took));
+    char text[32];
+    uint64_t took_ms = clock_mono_ms() - from_ms;
+    if (o->json)
+        printf("{\"ok\":true,\"took_ms\":%llu}\n", (unsigned long long)took_ms);
+    else if (o->verbosity >= 0)
+        printf("stopped in %s\n", str_format_duration(took_ms, text, sizeof text));
     return EXIT_CODE_OK;
 }
 
@@ -97,7 +100,7 @@ int stop_main(int argc, char **argv)
     int code = client_connect(&o, &c);
     if (code != EXIT_CODE_OK)
         return code;
-    code = stop(&c, now, timeout_ms, o.verbosity < 0 || o.json);
+    code = stop(&c, now, timeout_ms, &o);
     client_close(&c);
     return code;
 }

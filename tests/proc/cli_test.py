@@ -116,7 +116,8 @@ def test_stop_says_when_it_takes_too_long(dray, sink):
     wait_for(lambda: dray.queue_counts()["active"] == 1, 10)
     result = dray.cli("stop", "--timeout", "200ms")
     assert result.returncode == 1 and str(dray.pid) in result.stderr
-    assert dray.cli("stop", "--now").returncode == 0
+    result = dray.cli("stop", "--now", "-o", "json")
+    assert result.returncode == 0 and json.loads(result.stdout)["ok"]
     assert dray.wait_exit(1) == 0
 
 
