@@ -218,6 +218,26 @@ static unsigned bull_work(unsigned depth)
     return done;
 }
 
+/* The floor: the job's hash and nothing else. */
+static void bare_add(unsigned jobs, unsigned depth)
+{
+    for (unsigned at = 0; at < jobs; at += depth) {
+        unsigned n = jobs - at < depth ? jobs - at : depth;
+        for (unsigned i = 0; i < n; i++)
+            redisAppendCommand(
+                server.c,
+                "HSET {bare}:%u name __default__ data %s opts "
+                "{\"attempts\":1,\"delay\":0,\"timestamp\":1795220944860} timestamp 1795220944860 delay 0 priority 0",
+                at + i, payload);
+        for (unsigned i = 0; i < n; i++) {
+            redisReply *r = NULL;
+            redisGetReply(server.c, (void **)&r);
+            check(r);
+            freeReplyObject(r);
+        }
+    }
+}
+
 /* ---- dray */
 
 struct rig {
@@ -332,12 +352,16 @@ static double median(double *v, unsigned n)
 
 static void compare(unsigned depth, unsigned jobs, unsigned rounds)
 {
-    enum { BULL_ADD, BULL_ALL, DRAY_ADD, DRAY_ALL, SERIES };
+    enum { BARE, BULL_ADD, BULL_ALL, DRAY_ADD, DRAY_ALL, SERIES };
     double v[SERIES][64], m[SERIES];
     for (int i = -1; i < (int)rounds; i++) { /* the first round warms memory up */
         unsigned at = i < 0 ? 0 : (unsigned)i;
         server_ask(&server, "FLUSHALL");
         double a = cpu_us();
+        bare_add(jobs, depth);
+        v[BARE][at] = (cpu_us() - a) / jobs;
+        server_ask(&server, "FLUSHALL");
+        a = cpu_us();
         bull_add(jobs, depth);
         double b = cpu_us();
         unsigned done = bull_work(depth);
@@ -365,8 +389,8 @@ static void compare(unsigned depth, unsigned jobs, unsigned rounds)
         m[s] = median(v[s], rounds);
     if (depth == 1)
         alone = m[BULL_ADD];
-    printf("%5u  %8.1f %8.1f %8.2f %8.2f   %8.1f %8.1f %8.2f\n", depth, m[BULL_ADD], m[DRAY_ADD],
-           m[DRAY_ADD] / m[BULL_ADD], m[DRAY_ADD] / alone, m[BULL_ALL], m[DRAY_ALL],
+    printf("%5u  %8.1f %8.1f %8.1f %8.2f %8.2f   %8.1f %8.1f %8.2f\n", depth, m[BARE], m[BULL_ADD],
+           m[DRAY_ADD], m[DRAY_ADD] / m[BULL_ADD], m[DRAY_ADD] / alone, m[BULL_ALL], m[DRAY_ALL],
            m[DRAY_ALL] / m[BULL_ALL]);
     fflush(stdout);
 }
@@ -392,7 +416,7 @@ int main(int argc, char **argv)
     sha_finished = load_script(argv[1], "moveToFinished-9");
     printf("Redis CPU us per job of %zu bytes; %u jobs, median of %u rounds, no persistence\n",
            sizeof payload - 1, jobs, rounds);
-    printf("depth  add Bull     dray    ratio  to alone  cycle Bull   dray    ratio\n");
+    printf("depth  HSET only add Bull     dray    ratio to alone  cycle Bull    dray    ratio\n");
     static const unsigned depths[] = {1, 4, 16, 64};
     for (size_t i = 0; i < sizeof depths / sizeof *depths; i++)
         compare(depths[i], jobs, rounds);

@@ -1,23 +1,23 @@
 -- settle: ends the holding of jobs; nothing changes unless the token holds the lock.
--- ARGV: token, completed: count, age ms; failed: age ms; tombstone ms; then 5 values a job: op, id, text, extra, keep.
+-- ARGV: token, completed: how many stay (-1: all), tombstone ms; then 5 values a job: op, id, text, extra, keep.
 --   c completed: text = JSON return value, extra = the same as a JSON string or "" for none
 --   f failed: text = reason, extra = the same as a JSON string
 --   r to wait again: extra = "1" for the right end (lifo); R the same, and text counts as a failed attempt
 --   d to delayed: extra = delay in ms; D the same, and text counts as a failed attempt
 --   h handed back, as if never taken
--- keep: "" or "count,age ms,stack trace limit" from the job's options.
+-- keep: "" or "count,age ms,stack trace limit" from the job's options. Without options, what is beyond the count goes
+-- in batches here, and the rest, and what is too old, in the holder's sweep.
 -- Returns for each job 0 done, -1 no such job, -2 the lock is not ours.
-local token, done_count, done_age, failed_age, tombstone_ms =
-  ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local token, done_count, tombstone_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local now = now_ms()
 local stamp = string.format('%.0f', now)
-local n = (#ARGV - 5) / 5
+local n = (#ARGV - 3) / 5
 local locks, codes, unlock, left, removed, trims = {}, {}, {}, {}, {}, {}
 local sets = { c = {}, f = {} }
 local list
 
 for i = 1, n do
-  locks[i] = B .. ARGV[5 * i + 2] .. ':lock'
+  locks[i] = B .. ARGV[5 * i] .. ':lock'
 end
 local holders = call('MGET', unpack(locks))
 
@@ -37,8 +37,8 @@ local function count_attempt(key, reason, limit)
     (written and #trace > 0) and text or '[]')
 end
 
--- finished: set c or f. count 0: the job goes at once, with its traces.
-local function finish(set, id, key, count, age, field, value)
+-- finished: set c or f; own: by the job's own options. count 0: the job goes at once, with its traces.
+local function finish(set, id, key, own, count, age, field, value)
   if count == 0 then
     removed[#removed + 1] = id
     return
@@ -47,17 +47,17 @@ local function finish(set, id, key, count, age, field, value)
   members[#members + 1] = now
   members[#members + 1] = id
   call('HSET', key, field, value, 'finishedOn', stamp)
-  local rule = set .. count .. ',' .. age
-  trims[rule] = { set, count, age, ((trims[rule] or {})[4] or 0) + 1 }
+  if own then
+    local rule = set .. count .. ',' .. age
+    trims[rule] = { set, count, age, ((trims[rule] or {})[4] or 0) + 1 }
+  end
 end
 
 local function settle(op, id, key, text, extra, keep, deid)
-  local count, age, limit = -1, failed_age, 10
-  if op == 'c' then
-    count, age = done_count, done_age
-  end
+  local own, count, age, limit = false, op == 'c' and done_count or -1, 0, 10
   if keep ~= '' then
     local c, a, l = string.match(keep, '^(%-?%d*),(%d*),(%d*)$')
+    own = c ~= ''
     count, age, limit = tonumber(c) or count, tonumber(a) or age, tonumber(l) or limit
   end
   if op == 'c' or op == 'f' then
@@ -65,10 +65,10 @@ local function settle(op, id, key, text, extra, keep, deid)
       call('DEL', B .. 'de:' .. deid)
     end
     if op == 'c' then
-      finish('c', id, key, count, age, 'returnvalue', text)
+      finish('c', id, key, own, count, age, 'returnvalue', text)
     else
       count_attempt(key, text, limit)
-      finish('f', id, key, count, age, 'failedReason', text)
+      finish('f', id, key, own, count, age, 'failedReason', text)
     end
     local val = extra ~= '' and ',"val":' .. extra or ''
     call('PUBLISH', B .. (op == 'c' and 'completed' or 'failed'), '{"jobId":' .. cjson.encode(id) .. val .. '}')
@@ -99,7 +99,7 @@ local function settle(op, id, key, text, extra, keep, deid)
 end
 
 for i = 1, n do
-  local at = 5 * i + 1
+  local at = 5 * i - 1
   local op, id, text, extra, keep = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   local key = B .. id
   if holders[i] ~= token then
@@ -134,6 +134,12 @@ forget(removed, now, tombstone_ms)
 for _, rule in pairs(trims) do
   if rule[2] >= 0 or rule[3] > 0 then
     trim(B .. (rule[1] == 'c' and 'completed' or 'failed'), rule[2], rule[3], now, 2 * rule[4] + 8, tombstone_ms)
+  end
+end
+if #sets.c > 0 and done_count > 0 then
+  local slack = math.min(50, math.floor(done_count / 20))
+  if call('ZCARD', B .. 'completed') > done_count + slack then
+    trim(B .. 'completed', done_count, 0, now, slack + #sets.c + 8, tombstone_ms)
   end
 end
 return codes
