@@ -15,6 +15,7 @@
 
 #include "common/base/fatal.h"
 #include "common/base/fd.h"
+#include "common/base/hook.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
@@ -221,6 +222,8 @@ static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
     size_t total = 0, n;
     while (total < TURN_BYTES && l->out.len <= OUT_PAUSE && (n = read_once(l)) > 0)
         total += n;
+    if (!l->freed && frame_reader_torn(&l->reader))
+        hook_at("batch_torn");
     if (!l->freed && l->out.len > OUT_PAUSE)
         ev_io_stop(l->loop, &l->read); /* until they are read */
     release(l);

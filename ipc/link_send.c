@@ -368,6 +368,12 @@ void link_send_end(struct link_send *l)
     flush_soon(l);
 }
 
+void link_send_each(const struct link_send *l, void (*fn)(const char *what, const char *id))
+{
+    for (struct list *at = l->in_flight.next; at != &l->in_flight; at = at->next)
+        fn("batch", batch_of(at)->id);
+}
+
 size_t link_send_in_flight(const struct link_send *l)
 {
     return l->n;

@@ -62,6 +62,8 @@ void link_send_put(struct link_send *l, struct link_batch *b);
 /* Sends END behind what was put; answers are still awaited, then gone comes. Done by itself when the worker says
  * LEAVE (ready is not called any more; gone follows). */
 void link_send_end(struct link_send *l);
+/* fn("batch", id) of everything in flight; reads only. */
+void link_send_each(const struct link_send *l, void (*fn)(const char *what, const char *id));
 size_t link_send_in_flight(const struct link_send *l); /* batches */
 size_t link_send_bytes_in_flight(const struct link_send *l);
 bool link_send_alive(const struct link_send *l);  /* not yet seen to be broken or ended */

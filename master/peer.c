@@ -70,7 +70,8 @@ static void introduce(struct slot *sender, struct slot *receiver)
             tell(sender, receiver, id, MSG_LINK_SENDER, batch[1], ack[0]) < 0)
             log_warn("link_failed", "sender_gen=%u receiver_gen=%u err=%s", sender->generation,
                      receiver->generation, log_q(strerror(errno)));
-        sender->linked[sender->n_linked++] = receiver->generation;
+        else /* otherwise again with the next tick */
+            sender->linked[sender->n_linked++] = receiver->generation;
     }
     fd_close(&batch[0]);
     fd_close(&batch[1]);

@@ -15,6 +15,7 @@
 
 #include "common/base/exitcode.h"
 #include "common/base/fd.h"
+#include "common/base/hook.h"
 #include "ipc/fdmap.h"
 #include "master/control.h"
 #include "master/listen.h"
@@ -51,7 +52,7 @@ static int place(const struct plan *p)
     return 0;
 }
 
-static void run_child(const struct plan *p, char *const argv[])
+static void run_child(const struct plan *p, const char *path, char *const argv[])
 {
     (void)setpgid(0, 0); /* a terminal's Ctrl-C is the master's to interpret */
     for (int i = 1; i < NSIG; i++)
@@ -62,7 +63,7 @@ static void run_child(const struct plan *p, char *const argv[])
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     if (place(p) < 0)
         _exit(EXIT_CODE_OSERR);
-    execv("/proc/self/exe", argv);
+    execv(path, argv);
     _exit(EXIT_CODE_EXEC);
 }
 
@@ -73,6 +74,7 @@ int spawn_child(struct slot *s)
     struct plan p = {.null = -1, .log = -1, .control = -1, .listen = listen_fds};
     p.n_listen = listen_fds_for(m->listen, s->kind->listen, listen_fds, SPAWN_LISTEN_MAX);
     int control[2] = {-1, -1}, log[2] = {-1, -1};
+    const char *path = hook_executable("/proc/self/exe");
     char slot_text[16];
     snprintf(slot_text, sizeof slot_text, "%u", s->index);
     char *argv[] = {m->options->argv[0], "-x", (char *)(uintptr_t)s->kind->name, "-n", slot_text, NULL};
@@ -89,7 +91,7 @@ int spawn_child(struct slot *s)
     if (pid < 0)
         goto fail;
     if (pid == 0)
-        run_child(&p, argv);
+        run_child(&p, path, argv);
     s->pid = pid;
     s->generation = ++m->last_generation;
     s->n_linked = 0;

@@ -84,6 +84,12 @@ static void on_term(struct ev_loop *loop, ev_async *w, int revents)
     drain(c, c->drain_ms, "SIGTERM", true);
 }
 
+static void tell_held(void *arg)
+{
+    struct child *c = arg;
+    c->kind->held(c->state);
+}
+
 /* --- messages: each returns EXIT_CODE_OK, or the code to end with --- */
 
 static enum exitcode start(struct child *c)
@@ -92,6 +98,8 @@ static enum exitcode start(struct child *c)
     c->state = xcalloc(1, c->kind->state_size);
     c->metrics = metrics_new();
     c->started = true;
+    if (c->kind->held != NULL)
+        crash_on_report(tell_held, c);
     return c->kind->start(c, c->state, &code) < 0 ? code : EXIT_CODE_OK;
 }
 

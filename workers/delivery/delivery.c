@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/crash.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "workers/delivery/delivery.h"
@@ -399,6 +400,18 @@ static void beat(struct child *child, struct msg_beat *m, void *state)
     }
 }
 
+static void held(void *state)
+{
+    const struct delivery *d = state;
+
+    intake_held(d);
+    for (size_t i = 0; i < d->n_dests; i++) {
+        const struct job *j;
+
+        list_foreach(j, &d->dests[i].jobs, struct job, link) crash_put_held("job", j->q.id);
+    }
+}
+
 int delivery_main(unsigned slot, char **argv)
 {
     static const struct child_kind kind = {
@@ -408,6 +421,7 @@ int delivery_main(unsigned slot, char **argv)
         .drain = drain,
         .reap = reap,
         .beat = beat,
+        .held = held,
         .state_size = sizeof(struct delivery),
     };
 

@@ -122,6 +122,7 @@ struct dest *delivery_find(struct delivery *d, const char *queue);
 void intake_link(struct delivery *d, int batch_fd, int ack_fd);
 void intake_credit(struct delivery *d);     /* tells every link what it may send now */
 void intake_pump(struct delivery *d);       /* adds what is held */
+void intake_held(const struct delivery *d); /* at a crash: names the batches that are not stored yet */
 void intake_leave(struct delivery *d);      /* asks the senders for their END */
 bool intake_done(const struct delivery *d); /* every link has ended, and every answer is in its pipe */
 

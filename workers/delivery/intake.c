@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/crash.h"
+#include "common/base/hook.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "ipc/link_recv.h"
@@ -65,8 +67,10 @@ static void on_added(enum queue_status s, const char *why, void *arg)
         list_push_back(&d->held, &a->link); /* again after the reconnect */
         return;
     }
-    if (s == QUEUE_OK)
+    if (s == QUEUE_OK) {
+        hook_at("batch_stored");
         metric_add(a->dest->m.added, 1);
+    }
     if (a->from != NULL) {
         if (s == QUEUE_OK || s == QUEUE_DUPLICATE) {
             link_recv_stored(a->from->recv, a->id, s == QUEUE_DUPLICATE);
@@ -109,6 +113,7 @@ static void on_batch(struct link_recv *recv, const struct msg_batch *b, void *ar
     struct add *a;
 
     (void)recv;
+    hook_at_data("batch_arrived", b->events.at, (size_t)(b->events.end - b->events.at));
     if (t == NULL) { /* of a newer configuration than this process has */
         refuse(l, b->id, true, "no such destination");
         return;
@@ -203,6 +208,18 @@ void intake_credit(struct delivery *d)
     struct intake_link *l;
 
     list_foreach(l, &d->links, struct intake_link, link) say_credit(l);
+}
+
+void intake_held(const struct delivery *d)
+{
+    struct intake_link *l;
+
+    list_foreach(l, &d->links, struct intake_link, link)
+    {
+        struct add *a;
+
+        list_foreach(a, &l->adds, struct add, sister) crash_put_held("batch", a->id);
+    }
 }
 
 void intake_leave(struct delivery *d)

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/crash.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "ipc/fdmap.h"
@@ -415,6 +416,15 @@ static void ingest_beat(struct child *c, struct msg_beat *m, void *state)
         requeue_set_aside(g);
 }
 
+static void ingest_held(void *state)
+{
+    const struct ingest *g = *(struct ingest **)state;
+    const struct link *l;
+    if (g == NULL)
+        return;
+    list_foreach(l, &g->links.links, struct link, link) link_send_each(l->send, crash_put_held);
+}
+
 int ingest_main(unsigned slot, char **argv)
 {
     static const struct child_kind kind = {
@@ -424,6 +434,7 @@ int ingest_main(unsigned slot, char **argv)
         .drain = ingest_drain,
         .health = ingest_health,
         .beat = ingest_beat,
+        .held = ingest_held,
         .state_size = sizeof(struct ingest *),
     };
     return child_main(&kind, slot, argv);
