@@ -112,7 +112,10 @@ static void print_rows(const json_t *o, const char *key, const char *title)
     }
     size_t i;
     json_t *row;
-    json_array_foreach(rows, i, row) printf("  %s\n", json_string_value(row));
+    json_array_foreach(rows, i, row)
+    {
+        printf("  %s\n", json_string_value(row));
+    }
 }
 
 static void print_queue(json_t *o)

@@ -1,0 +1,258 @@
+/* queue_tick_test - promotion, the lease, the stalled check, sweeps, counts: as queue_test. */
+#include "tests/unit/queue_rig.h"
+
+/* ---- tick */
+
+static void due_jobs_are_promoted(void **state)
+{
+    struct rig *g = *state;
+    struct ticks t = {0};
+    add(g, "b1", "{}");
+    add(g, "b2", "{}");
+    add(g, "b3", "{}");
+    take(g, 3);
+    delay(g, "b1", 30, true, "{}");
+    delay(g, "b2", 60000, true, "{}");
+    delay(g, "b3", 30, true, "{}");
+    server_ask(&server, "HSET " B "b3 priority 2");
+    server_ask(&server, "ZADD " B "delayed 4096 ghost");
+    server_ask(&server, "RPUSH " B "wait bx");
+    listen_start();
+    queue_tick_start(g->q, &tick_events, &t);
+    while (t.promoted < 2) {
+        t.promoted_any = false;
+        assert_true(loop_until(loop, &t.promoted_any));
+    }
+    is("b1,bx,b3", "LRANGE " B "wait 0 -1"); /* b3 has a priority */
+    is("b2", "ZRANGE " B "delayed 0 -1");
+    is("ghost", "ZRANGE " B "failed 0 -1");
+    is("0", "HGET " B "b1 delay");
+    assert_true(strncmp(heard(), "failed {\"jobId\":\"ghost\"", 23) == 0);
+    listen_stop();
+    is(TOKEN, "GET " B "dray:tick");
+    assert_true(atol(server_ask(&server, "PTTL " B "dray:tick")) <= 1000);
+    queue_tick_stop(g->q);
+    g->answered = false;
+    queue_count(g->q, on_counts, g);
+    wait_for(g);
+    is("0", "EXISTS " B "dray:tick");
+}
+
+static void promotion_in_a_paused_queue(void **state)
+{
+    struct rig *g = *state;
+    struct ticks t = {0};
+    plant("b1", "{}");
+    server_ask(&server, "DEL " B "wait");
+    server_ask(&server, "ZADD " B "delayed 4096 b1");
+    server_ask(&server, "SET " B "meta-paused 1");
+    queue_tick_start(g->q, &tick_events, &t);
+    assert_true(loop_until(loop, &t.promoted_any));
+    is("b1", "LRANGE " B "paused 0 -1");
+    is("0", "EXISTS " B "wait");
+}
+
+static void more_than_a_thousand_are_due(void **state)
+{
+    struct rig *g = *state;
+    struct ticks t = {0};
+    for (int i = 0; i < 2500; i++) {
+        server_ask(&server, "HSET " B "d%d data {} opts {}", i);
+        server_ask(&server, "ZADD " B "delayed %d d%d", i, i);
+    }
+    queue_tick_start(g->q, &tick_events, &t);
+    while (t.promoted < 2500) {
+        t.promoted_any = false;
+        assert_true(loop_until(loop, &t.promoted_any));
+    }
+    is("d0", "LINDEX " B "wait -1");
+    is("d2499", "LINDEX " B "wait 0");
+}
+
+static void one_holds_the_lease(void **state)
+{
+    struct rig *g = *state;
+    struct ticks t = {0};
+    plant("b1", "{}");
+    server_ask(&server, "DEL " B "wait");
+    server_ask(&server, "ZADD " B "delayed 4096 b1");
+    server_ask(&server, "SET " B "dray:tick " FOREIGN " PX 600"); /* a holder that dies */
+    queue_tick_start(g->q, &tick_events, &t);
+    loop_for(loop, 0.2);
+    assert_false(t.promoted_any || t.counted_any);
+    is(FOREIGN, "GET " B "dray:tick");
+    assert_true(loop_until(loop, &t.promoted_any));
+    is(TOKEN, "GET " B "dray:tick");
+    server_ask(&server, "SET " B "dray:tick " FOREIGN); /* taken over: giving up leaves it alone */
+    queue_tick_stop(g->q);
+    queue_count(g->q, on_counts, g);
+    wait_for(g);
+    is(FOREIGN, "GET " B "dray:tick");
+}
+
+/* The stalled script without its timing: SPOP, locks, limits. */
+static void run_stalled_check(struct rig *g)
+{
+    struct ticks t = {0};
+    server_ask(&server, "DEL " B "stalled-check " B "dray:tick");
+    queue_tick_stop(g->q);
+    queue_tick_start(g->q, &tick_events, &t);
+    assert_true(loop_until(loop, &t.counted_any)); /* the check goes out before the count */
+    queue_tick_stop(g->q);
+}
+
+static void stalled_jobs_go_back_and_then_fail(void **state)
+{
+    struct rig *g = *state;
+    add(g, "b1", "{}");
+    add(g, "b2", "{}");
+    add(g, "b3", "{}");
+    take(g, 2);
+    server_ask(&server, "DEL " B "b1:lock");
+    server_ask(&server, "LPUSH " B "active ghost");
+    run_stalled_check(g);
+    is("3", "LLEN " B "active"); /* the first time they are only noted */
+    is("3", "SCARD " B "stalled");
+    is("1", "EXISTS " B "stalled-check");
+    long left = atol(server_ask(&server, "PTTL " B "stalled-check"));
+    assert_true(left > 20000 && left <= 30000);
+    listen_start();
+    run_stalled_check(g);
+    char first[512], second[512];
+    snprintf(first, sizeof first, "%s", heard());
+    snprintf(second, sizeof second, "%s", heard());
+    assert_true(strcmp(first, "stalled@ b1") == 0 || strcmp(second, "stalled@ b1") == 0);
+    listen_stop();
+    is("b3,b1", "LRANGE " B "wait 0 -1"); /* taken next */
+    is("b2", "LRANGE " B "active 0 -1");
+    is("1", "HGET " B "b1 stalledCounter");
+    is("(nil)", "HGET " B "b1 attemptsMade");
+    is("ghost", "ZRANGE " B "failed 0 -1");
+    is("b2", "SMEMBERS " B "stalled");
+    assert_string_equal(take(g, 1), "b1:{}:0:1");
+    server_ask(&server, "DEL " B "b1:lock");
+    run_stalled_check(g);
+    listen_start();
+    run_stalled_check(g);
+    assert_string_equal(heard(),
+                        "failed {\"jobId\":\"b1\", \"val\": \"job stalled more than maxStalledCount\"}");
+    listen_stop();
+    is("job stalled more than allowable limit", "HGET " B "b1 failedReason");
+    assert_non_null(strstr(server_ask(&server, "ZRANGE " B "failed 0 -1"), "b1"));
+    is("b2", "LRANGE " B "active 0 -1");
+}
+
+static void stalled_jobs_of_a_paused_queue(void **state)
+{
+    struct rig *g = *state;
+    add(g, "b1", "{}");
+    take(g, 1);
+    server_ask(&server, "DEL " B "b1:lock");
+    server_ask(&server, "SADD " B "stalled b1 unknown");
+    server_ask(&server, "SET " B "meta-paused 1");
+    run_stalled_check(g);
+    is("b1", "LRANGE " B "paused 0 -1");
+    is("0", "EXISTS " B "unknown " B "wait");
+}
+
+static void stalled_check_is_throttled_for_all(void **state)
+{
+    struct rig *g = *state;
+    struct ticks t = {0};
+    add(g, "b1", "{}");
+    take(g, 1);
+    server_ask(&server, "DEL " B "b1:lock");
+    server_ask(&server, "SADD " B "stalled b1");
+    server_ask(&server, "SET " B "stalled-check 1 PX 600000");
+    queue_tick_start(g->q, &tick_events, &t);
+    assert_true(loop_until(loop, &t.counted_any));
+    is("b1", "LRANGE " B "active 0 -1");
+}
+
+static void a_failed_stall_honours_the_options(void **state)
+{
+    struct rig *g = *state;
+    plant("b1", "{\"removeOnFail\":true}");
+    take(g, 1);
+    server_ask(&server, "DEL " B "b1:lock");
+    server_ask(&server, "HSET " B "b1 stalledCounter 1");
+    server_ask(&server, "SADD " B "stalled b1");
+    run_stalled_check(g);
+    is("0", "EXISTS " B "b1 " B "failed " B "active");
+}
+
+static void old_finished_jobs_are_swept(void **state)
+{
+    struct rig *g = *state;
+    struct ticks t = {0};
+    struct queue_options o = queue_options(TOKEN);
+    o.keep_completed_count = 10;
+    queue_free(g->q);
+    g->q = queue_new(loop, g->r, &o);
+    double now = atof(server_ask(&server, "TIME")) * 1000;
+    for (int i = 0; i < 700; i++) {
+        server_ask(&server, "HSET " B "c%d data {}", i);
+        server_ask(&server, "ZADD " B "completed %.0f c%d", now + i, i);
+    }
+    for (int i = 0; i < 3; i++) {
+        server_ask(&server, "HSET " B "f%d data {}", i);
+        server_ask(&server, "ZADD " B "failed %.0f f%d", i == 0 ? 1000.0 : now, i);
+    }
+    queue_tick_start(g->q, &tick_events, &t);
+    while (t.completed_swept < 690) {
+        t.swept_any = false;
+        assert_true(loop_until(loop, &t.swept_any));
+    }
+    is("10", "ZCARD " B "completed");
+    is("0", "EXISTS " B "c0 " B "c689 " B "f0");
+    is("1", "EXISTS " B "c690");
+    is("f1,f2", "ZRANGE " B "failed 0 -1");
+    assert_int_equal(t.failed_swept, 1);
+    assert_int_equal(add(g, "c5", "{}"), QUEUE_DUPLICATE);
+}
+
+static void counting(void **state)
+{
+    struct rig *g = *state;
+    plant("1", "{}");
+    plant("2", "{}");
+    plant("3", "{}");
+    take(g, 1);
+    server_ask(&server, "ZADD " B "delayed 4096 x");
+    server_ask(&server, "ZADD " B "completed 1 a 2 b");
+    server_ask(&server, "ZADD " B "failed 1 c");
+    queue_count(g->q, on_counts, g);
+    assert_int_equal(wait_for(g), QUEUE_OK);
+    assert_int_equal(g->counts.wait, 2);
+    assert_int_equal(g->counts.active, 1);
+    assert_int_equal(g->counts.delayed, 1);
+    assert_int_equal(g->counts.completed, 2);
+    assert_int_equal(g->counts.failed, 1);
+    assert_true(g->counts.promote_lag_ms > 1000000);
+    assert_false(g->counts.is_paused);
+    server_ask(&server, "RENAME " B "wait " B "paused");
+    server_ask(&server, "SET " B "meta-paused 1");
+    server_ask(&server, "DEL " B "2"); /* the next one is a ghost */
+    queue_count(g->q, on_counts, g);
+    wait_for(g);
+    assert_int_equal(g->counts.paused, 2);
+    assert_int_equal(g->counts.oldest_wait_ms, 0);
+    assert_true(g->counts.is_paused);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(due_jobs_are_promoted),
+        T(promotion_in_a_paused_queue),
+        T(more_than_a_thousand_are_due),
+        T(one_holds_the_lease),
+        T(stalled_jobs_go_back_and_then_fail),
+        T(stalled_jobs_of_a_paused_queue),
+        T(stalled_check_is_throttled_for_all),
+        T(a_failed_stall_honours_the_options),
+        T(old_finished_jobs_are_swept),
+        T(counting),
+    };
+    return cmocka_run_group_tests(tests, start_server, stop_server);
+}
