@@ -2,6 +2,7 @@
  * fit ends the channel, and with it the child. */
 #include "master/control.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -131,7 +132,8 @@ static void on_gone(struct chan *c, int error, const char *why, void *arg)
 {
     (void)c;
     struct slot *s = arg;
-    if (error != 0)
+    /* A reset only says that it ended with words of ours unread: how it ended comes from the kernel. */
+    if (error != 0 && error != ECONNRESET && error != EPIPE)
         log_error("control_broken", "child_kind=%s child_slot=%u child_gen=%u child_pid=%d err=%s why=%s",
                   s->kind->name, s->index, s->generation, (int)s->pid, log_q(strerror(error)), log_q(why));
     slot_event(s, SLOT_EV_EOF);

@@ -10,7 +10,7 @@ static uint64_t early_delay(struct restart *r, const struct restart_policy *p, d
         delay = p->max_ms;
     r->early++;
     double varied = (double)delay * (1 + p->jitter * (2 * random - 1));
-    return (uint64_t)varied;
+    return varied < (double)p->max_ms ? (uint64_t)varied : p->max_ms;
 }
 
 uint64_t restart_delay(struct restart *r, const struct restart_policy *p, uint64_t now_ms, uint64_t ready_ms,

@@ -191,6 +191,9 @@ static void check_single_keys(struct conf_layers *l, const struct conf *c)
     tell(l, "redis", "managed.dir", check_folder(c->redis.managed_dir, 512));
     if (c->redis.username[0] != '\0' && c->redis.password[0] == '\0' && !is_wrong(l, "redis", "password"))
         tell(l, "redis", "username", "a user name needs redis.password");
+    if (c->redis.mode == CONF_REDIS_MANAGED && c->redis.password[0] != '\0')
+        tell(l, "redis", "password",
+             "is for mode: standalone; the managed Redis is reached by its own socket alone");
 }
 
 /* ---- lists */

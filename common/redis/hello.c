@@ -96,16 +96,6 @@ static const char *find_fault(const struct redis *r, const char *info, bool *unf
     return strcmp(value, "1") == 0 ? "it is loading its data" : NULL;
 }
 
-static void on_save(enum redis_status status, const struct redisReply *reply, void *arg)
-{
-    struct redis *r = arg;
-    if (stale(r, status))
-        return;
-    bool no_snapshots = status == REDIS_OK && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
-                        reply->element[1]->type == REDIS_REPLY_STRING && reply->element[1]->len == 0;
-    r->without_persistence = !r->aof && no_snapshots;
-}
-
 static void on_script(enum redis_status status, const struct redisReply *reply, void *arg)
 {
     struct redis *r = arg;
@@ -155,10 +145,7 @@ static void on_info(enum redis_status status, const struct redisReply *reply, vo
     }
     info_get(reply->str, "aof_enabled", value, sizeof value);
     r->aof = strcmp(value, "1") == 0;
-    r->without_persistence = false;
     end_previous(r, reply->str);
-    if (r->o.check_policy)
-        redis_sendf(r, on_save, r, "CONFIG GET save");
     redis_load_scripts(r, on_script, r);
     redis_sendf(r, on_ping, r, "PING");
 }

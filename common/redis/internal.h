@@ -74,7 +74,7 @@ struct redis {
     unsigned attempt;
     int64_t client_id, old_client_id;
     char run_id[REDIS_RUN_ID_SIZE];
-    bool without_persistence, aof;
+    bool aof;
     bool was_ready, told_down;
     char told_unfit[REDIS_WHY_SIZE];
     struct buf scratch;

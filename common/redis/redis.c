@@ -145,8 +145,8 @@ void redis_ready(struct redis *r)
     r->was_ready = true;
     r->attempt = 0;
     r->told_unfit[0] = '\0';
-    log_info("redis_ready", "client_id=%lld persistence=%s", (long long)r->client_id,
-             r->without_persistence ? "no" : "yes");
+    log_info("redis_ready", "client_id=%lld aof=%s", (long long)r->client_id,
+             r->aof ? "yes" : "no");
     r->told_down = false;
     redis_enter(r);
     if (r->events.ready != NULL)
@@ -272,7 +272,7 @@ int64_t redis_client_id(const struct redis *r)
     return r->state == REDIS_READY ? r->client_id : 0;
 }
 
-bool redis_without_persistence(const struct redis *r)
+bool redis_without_aof(const struct redis *r)
 {
-    return r->without_persistence;
+    return !r->aof;
 }

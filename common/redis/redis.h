@@ -28,7 +28,7 @@ struct redis_options {
     uint64_t connect_timeout_ms, command_timeout_ms; /* command_timeout 0: none (blocking commands) */
     uint64_t reconnect_min_ms, reconnect_max_ms;
     double reconnect_jitter;
-    bool check_policy; /* on each connect: refuse an evicting maxmemory-policy, find out about persistence */
+    bool check_policy; /* on each connect: refuse an evicting maxmemory-policy, find out about AOF */
 };
 
 enum redis_state { REDIS_DOWN, REDIS_CONNECTING, REDIS_READY };
@@ -60,8 +60,8 @@ void redis_drop(struct redis *r, const char *why);
 
 enum redis_state redis_state(const struct redis *r);
 int64_t redis_client_id(const struct redis *r); /* 0 when down */
-/* No append-only file and no snapshots configured (known once READY with check_policy). */
-bool redis_without_persistence(const struct redis *r);
+/* The append-only file is off (known once READY): what Redis has confirmed can be lost when it ends. */
+bool redis_without_aof(const struct redis *r);
 /* Bytes given to the connection and not yet written to its socket: callers stop adding at 512 KiB, because hiredis
  * moves its whole output buffer after each partial write. */
 size_t redis_unsent(const struct redis *r);

@@ -33,6 +33,7 @@
 
 #define GENERATION 12
 #define WAIT_MS    10000
+#define INBOX      64 /* messages that came and were not seen yet */
 
 /* ------------------------------------------------------------------ the kind */
 
@@ -141,24 +142,50 @@ static struct master {
     struct msg last;
     char word[MSG_TOKEN_MAX];
     unsigned count[64]; /* messages by type */
+    struct msg inbox[INBOX];
+    unsigned inbox_n, inbox_seen;
     struct buf stats;
     bool gone;
 } master;
 
-static inline void on_message(struct chan *c, const struct msg *m, const int *fds, size_t n_fds, void *arg)
+/* One message as the tests see it. */
+static inline void see(const struct msg *m)
 {
-    (void)c, (void)fds, (void)n_fds, (void)arg;
     master.count[m->type]++;
     if (m->type == MSG_STATS) {
         const struct msg_part *p = &m->u.stats;
         if (p->part == 0)
             buf_reset(&master.stats);
         assert_int_equal(buf_append(&master.stats, p->bytes, p->len), 0);
+        free((char *)(uintptr_t)p->bytes);
     }
     master.last = *m;
     if (m->type == MSG_REAPED)
         str_copy(master.word, m->u.reaped.token, sizeof master.word);
-    ev_break(master.loop, EVBREAK_ALL); /* one message a step */
+}
+
+/* Several may come in one read: they are seen one a step, in their order. */
+static inline void on_message(struct chan *c, const struct msg *m, const int *fds, size_t n_fds, void *arg)
+{
+    (void)c, (void)fds, (void)n_fds, (void)arg;
+    assert_true(master.inbox_n - master.inbox_seen < INBOX);
+    struct msg *kept = &master.inbox[master.inbox_n++ % INBOX];
+    *kept = *m;
+    if (m->type == MSG_STATS) {
+        char *bytes = malloc(m->u.stats.len);
+        assert_non_null(bytes);
+        memcpy(bytes, m->u.stats.bytes, m->u.stats.len);
+        kept->u.stats.bytes = bytes;
+    }
+    ev_break(master.loop, EVBREAK_ALL);
+}
+
+static inline bool see_next(void)
+{
+    if (master.inbox_seen == master.inbox_n)
+        return false;
+    see(&master.inbox[master.inbox_seen++ % INBOX]);
+    return true;
 }
 
 static inline void on_gone(struct chan *c, int error, const char *why, void *arg)
@@ -221,6 +248,8 @@ static inline int teardown(void **state)
     }
     chan_free(master.chan);
     fd_close(&master.log_fd);
+    while (see_next())
+        ;
     buf_fini(&master.stats);
     ev_loop_destroy(master.loop);
     return 0;
@@ -235,6 +264,8 @@ static inline void on_late(struct ev_loop *loop, ev_timer *w, int revents)
 static inline bool step(uint64_t deadline_ms)
 {
     uint64_t now = clock_mono_ms();
+    if (see_next())
+        return true;
     if (now >= deadline_ms || master.gone)
         return false;
     ev_timer late;
@@ -304,6 +335,8 @@ static inline int ended(void)
             master.pid = 0;
             if (master.chan != NULL)
                 chan_drain_input(master.chan);
+            while (see_next())
+                ;
             return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
         }
         if (master.chan == NULL || master.gone)

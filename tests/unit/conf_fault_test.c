@@ -75,6 +75,7 @@ static const struct {
     {SOURCE "queue: { lock_renew: 16s }\n",
      ":2:22: queue.lock_renew: lock_renew must be at most half of lock_duration"},
     {SOURCE "queue: { lock_duration: 20s }\n", ":2:25: queue.lock_duration: lock_renew must be at most half"},
+    {SOURCE "redis: { password: x }\n", "password: is for mode: standalone"},
     {SOURCE "delivery: { timeout: 25s }\n", "delivery.timeout must be under master.drain"},
     {SOURCE "master: { drain: 20s }\n", "master.drain: delivery.timeout must be under master.drain"},
     {SOURCE "master: { health: { hang: 1s } }\n", "health.hang must be at least twice health.beat"},

@@ -184,7 +184,7 @@ static void commands(void **state)
     ask(p, "LPUSH", "k", "x");
     assert_int_equal(p->status, REDIS_ERROR);
     assert_true(strncmp(p->text, "WRONGTYPE", 9) == 0);
-    assert_true(redis_without_persistence(p->r));
+    assert_true(redis_without_aof(p->r));
     p->answered = false;
     redis_commandf(p->r, on_reply, p, "SET %s %d", "n", 7);
     assert_true(redis_unsent(p->r) > 0);
@@ -277,7 +277,7 @@ static void config_forbidden_is_no_obstacle(void **state)
     o.password = "pw";
     struct probe *p = open_with(&o);
     assert_true(loop_until(p->loop, &p->ready));
-    assert_false(redis_without_persistence(p->r)); /* not known */
+    assert_true(redis_without_aof(p->r)); /* INFO tells it */
     shut(p);
 }
 
