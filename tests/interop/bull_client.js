@@ -21,13 +21,19 @@ const commands = {
     const job = await queue.getJob(input);
     return job && Object.assign(plain(job), {state: await job.getState()});
   },
-  async add() { // and waits until somebody has finished it
+  // Listens first, so that no message is missed: job.finished() never ends when the job is done, and removed, before it asks.
+  async add() {
+    const ended = new Map();
+    let tell = () => {};
+    const on = (event, key) => {
+      queue.on('global:' + event, (id, value) => { ended.set(String(id), {[key]: value}); tell(); });
+      return queue._registerEvent('global:' + event);
+    };
+    await Promise.all([on('completed', 'value'), on('failed', 'error')]);
     const job = await queue.add(input.data, input.opts);
-    try {
-      return {id: job.id, value: await job.finished()};
-    } catch (error) {
-      return {id: job.id, error: error.message};
-    }
+    while (!ended.has(String(job.id)))
+      await new Promise(resolve => { tell = resolve; });
+    return Object.assign({id: job.id}, ended.get(String(job.id)));
   },
   async retry() {
     await (await queue.getJob(input)).retry();
