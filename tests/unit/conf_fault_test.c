@@ -276,7 +276,7 @@ static void test_secrets(void **state)
     chmod(t->secret, 0600);
     snprintf(
         text, sizeof text,
-        "redis: { password: \"${file:%s}\", username: '${env:DRAY_TEST_UNSET:-u}' }\n"
+        "redis: { mode: standalone, password: \"${file:%s}\", username: '${env:DRAY_TEST_UNSET:-u}' }\n"
         "queue: { max_attempts: \"${env:DRAY_TEST_EMPTY:-7}\", prefix: \"${env:DRAY_TEST_UNSET:-{p}}\" }\n"
         "sources:\n"
         "  - id: a\n"
@@ -304,19 +304,19 @@ static void test_bad_secrets(void **state)
     static const struct {
         const char *text, *told;
     } rows[] = {
-        {"redis: { password: \"${env:DRAY_TEST_UNSET}\" }\n",
-         "dray.yaml:1:20: redis.password: the environment variable DRAY_TEST_UNSET is not set; set it, or give a default"},
-        {"redis: { password: \"x${env:HOME}\" }\n", "${...} must be the whole value"},
-        {"redis: { password: \"${env:HOME}x\" }\n", "${...} must be the whole value"},
-        {"redis: { password: \"${env:HOME}${env:HOME}\" }\n", "must be the whole value"},
-        {"redis: { password: \"${env:}\" }\n", "must be the whole value"},
-        {"redis: { password: \"${HOME}\" }\n", "unknown form of ${...}"},
-        {"redis: { password: \"${vault:x}\" }\n", "unknown form of ${...}"},
-        {"redis: { password: \"${file:none}\" }\n",
+        {"redis: { mode: standalone, password: \"${env:DRAY_TEST_UNSET}\" }\n",
+         "dray.yaml:1:38: redis.password: the environment variable DRAY_TEST_UNSET is not set; set it, or give a default"},
+        {"redis: { mode: standalone, password: \"x${env:HOME}\" }\n", "${...} must be the whole value"},
+        {"redis: { mode: standalone, password: \"${env:HOME}x\" }\n", "${...} must be the whole value"},
+        {"redis: { mode: standalone, password: \"${env:HOME}${env:HOME}\" }\n", "must be the whole value"},
+        {"redis: { mode: standalone, password: \"${env:}\" }\n", "must be the whole value"},
+        {"redis: { mode: standalone, password: \"${HOME}\" }\n", "unknown form of ${...}"},
+        {"redis: { mode: standalone, password: \"${vault:x}\" }\n", "unknown form of ${...}"},
+        {"redis: { mode: standalone, password: \"${file:none}\" }\n",
          "/none: No such file or directory; create it, or correct the path"},
-        {"redis: { password: \"${file:/}\" }\n", "cannot read the secret file /: Is a directory"},
-        {"redis: { password: \"${file:/dev/zero}\" }\n", "/dev/zero: it is not a regular file"},
-        {"redis: { password: \"${file:dray.yaml}\" }\n# two lines\n",
+        {"redis: { mode: standalone, password: \"${file:/}\" }\n", "cannot read the secret file /: Is a directory"},
+        {"redis: { mode: standalone, password: \"${file:/dev/zero}\" }\n", "/dev/zero: it is not a regular file"},
+        {"redis: { mode: standalone, password: \"${file:dray.yaml}\" }\n# two lines\n",
          "the value holds a control character or a line break"},
         {"queue: { max_attempts: \"${env:DRAY_TEST_LETTERS}\" }\n",
          "expected a whole number; this is \"${env:DRAY_TEST_LETTERS}\""},
@@ -354,7 +354,7 @@ static void test_denied_secret(void **state)
         assert_int_equal(seteuid(0), 0);
     put_file(path, "x", 1);
     assert_int_equal(chmod(path, 0), 0);
-    snprintf(text, sizeof text, "redis: { password: \"${file:%s}\" }\n" SOURCE, path);
+    snprintf(text, sizeof text, "redis: { mode: standalone, password: \"${file:%s}\" }\n" SOURCE, path);
     put_file(t->file, text, strlen(text));
     assert_int_equal(chmod(t->file, 0644), 0);
     if (uid == 65534)
@@ -367,7 +367,7 @@ static void test_denied_secret(void **state)
     assert_int_equal(file, EXIT_CODE_NOPERM);
     snprintf(
         text, sizeof text,
-        "dray.yaml:1:20: redis.password: cannot read the secret file %s: Permission denied; make it readable",
+        "dray.yaml:1:38: redis.password: cannot read the secret file %s: Permission denied; make it readable",
         path);
     expect_in(&t->errors, text);
     expect_in(&t->errors, "secret: cannot read the configuration: Permission denied");

@@ -126,6 +126,7 @@ static void test_layers(void **state)
     struct fixture *t = *state;
     setenv("DRAY_QUEUE__LOCK_DURATION", "45s", 1);
     setenv("DRAY_MASTER__RESTART__MIN", "7ms", 1);
+    setenv("DRAY_REDIS__MODE", "standalone", 1);
     setenv("DRAY_REDIS__PASSWORD", "a: #b {", 1);        /* text, not YAML */
     setenv("DRAY_REDIS_PORT", "tcp://10.0.0.1:6379", 1); /* what container hosts set */
     setenv("DRAY_lower__case", "x", 1);
@@ -158,6 +159,7 @@ static void test_layers(void **state)
     unsetenv("DRAY_SOURCES");
     unsetenv("DRAY_INGEST__LISTENERS");
     unsetenv("DRAY_MASTER__RESTART__MIN");
+    unsetenv("DRAY_REDIS__MODE");
     unsetenv("DRAY_REDIS__PASSWORD");
     unsetenv("DRAY_REDIS_PORT");
     unsetenv("DRAY_lower__case");
