@@ -11,7 +11,7 @@ redis-server
 libcmocka-dev python3 python3-pytest python3-redis python3-msgpack
 nodejs npm
 clang clang-format clang-tidy cppcheck libclang-rt-14-dev
-nginx-light wrk procps strace
+nginx-light procps strace
 "
 
 missing=""

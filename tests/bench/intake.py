@@ -1,9 +1,9 @@
-"""Intake against nginx: the same 10-event bodies with fresh message ids, posted by wrk, ack: queue.
+"""Intake against nginx: the same 10-event bodies with fresh message ids, posted by load_bench, ack: queue.
 
 One round runs nginx `return 200` and dray on Redis without persistence, with AOF everysec and with AOF always, each for
 the same seconds, the load on the same connections. Delivery is paused (the queue's own pause), so that what is measured
-is request to durable to 2xx. wrk takes a core of its own; rates above its own limit cannot be shown, so CPU per
-request of the server's processes stands beside them.
+is request to durable to 2xx. The load takes about one core of its own: where there are two, dray's three processes share
+what is left, so CPU per request of the server's processes stands beside the rate.
 """
 import os
 import shutil
@@ -22,52 +22,18 @@ from lib.wait import wait_for
 CONNECTIONS = 64
 MARK = "@@@@@@@@@@@@@@@@@@@@"  # as long as the ids that replace it
 
-LUA = """
-local head, pieces = %(head)s, {%(pieces)s}
-local counter = 0
-function setup(thread)
-   counter = counter + 1
-   thread:set("thread_id", counter)
-end
-function init(args)
-   n = 0
-   parts = {}
-   parts[1] = head
-   for i, p in ipairs(pieces) do parts[2 * i] = p end
-end
-function request()
-   n = n + 1
-   local base = string.format("%%02x%%012x", thread_id, n)
-   for i = 1, #pieces - 1 do parts[2 * i + 1] = base .. string.format("%%06d", i) end
-   return table.concat(parts)
-end
-bad = 0
-function response(status) if status ~= 200 then bad = bad + 1 end end
-function done(summary, latency, requests)
-   local e = summary.errors
-   io.write(string.format("RESULT %%d %%f %%d %%d %%f %%f\\n", summary.requests, summary.duration / 1e6, e.status,
-      e.connect + e.read + e.write + e.timeout, latency:percentile(50), latency:percentile(99)))
-end
-"""
 
-
-def quote(text):
-    return "[==[" + text + "]==]"
-
-
-def write_lua(path, host):
+def write_request(path, host):
     events = make_events(10, seed=7)
     texts = []
     for event in events:
         event["messageId"] = MARK
         texts.append(event_text(event))
-    body = '{"batch":[' + ",".join(texts) + '],"sentAt":"2026-11-21T02:41:28.123Z"}'
-    head = ("POST /v1/batch HTTP/1.1\r\nHost: %s\r\nAuthorization: Basic dGVzdC1rZXk6\r\nContent-Type: application/json\r\n"
-            "Content-Length: %d\r\n\r\n" % (host, len(body.encode())))
-    with open(path, "w") as f:
-        f.write(LUA % {"head": '"' + head.replace("\r", "\\r").replace("\n", "\\n") + '"',
-                       "pieces": ",".join(quote(p) for p in body.split(MARK))})
-    return len(body.encode())
+    body = ('{"batch":[' + ",".join(texts) + '],"sentAt":"2026-11-21T02:41:28.123Z"}').encode()
+    head = ("POST /v1/batch HTTP/1.1\r\nHost: %s\r\nAuthorization: Basic dGVzdC1rZXk6\r\n"
+            "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (host, len(body)))
+    with open(path, "wb") as f:
+        f.write(head.encode() + body)
 
 
 class Nginx:
@@ -95,24 +61,25 @@ http { access_log off; keepalive_requests 1000000000; client_body_temp_path %(d)
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
-def wrk(address, lua, seconds):
-    """(requests/s, bad answers, p50 ms, p99 ms, requests)"""
-    out = subprocess.run(["wrk", "-t1", "-c%d" % CONNECTIONS, "-d%ds" % max(1, round(seconds)), "-s", lua,
-                          "http://%s/" % address], capture_output=True, text=True)
+def load(args, address, folder, seconds):
+    """(requests/s, bad answers and errors, p50 ms, p99 ms, requests)"""
+    path = os.path.join(folder, "request")
+    write_request(path, address)
+    program = os.path.join(args.build, "release", "tests", "bench", "load_bench")
+    out = subprocess.run([program, *address.rsplit(":", 1), str(CONNECTIONS), str(seconds), path],
+                         capture_output=True, text=True)
     line = [x for x in out.stdout.splitlines() if x.startswith("RESULT ")]
     assert line, out.stdout + out.stderr
-    requests, duration, status, errors, p50, p99 = line[0].split()[1:]
-    return (float(requests) / float(duration), int(status) + int(errors), float(p50) / 1e3, float(p99) / 1e3,
+    requests, duration, bad, errors, p50, p99, _ = line[0].split()[1:]
+    return (float(requests) / float(duration), int(bad) + int(errors), float(p50) / 1e3, float(p99) / 1e3,
             int(requests))
 
 
 def run_nginx(args, folder):
     nginx = Nginx()
     try:
-        lua = os.path.join(folder, "nginx.lua")
-        write_lua(lua, nginx.address)
         before = measure.cpu_seconds(nginx.workers())
-        rate, bad, p50, p99, n = wrk(nginx.address, lua, args.seconds)
+        rate, bad, p50, p99, n = load(args, nginx.address, folder, args.seconds)
         cpu = measure.cpu_seconds(nginx.workers()) - before
         return {"rate": rate, "bad": bad, "p50": p50, "p99": p99, "cpu": {"nginx": cpu / n * 1e6}}
     finally:
@@ -132,12 +99,10 @@ def run_dray(args, folder, persistence):
         r.set("{dray}:sink:meta-paused", 1)
         r.hset("{dray}:sink:meta", "paused", 1)
         dray.start()
-        lua = os.path.join(folder, "dray.lua")
-        write_lua(lua, dray.ingest)
         pids = {"ingest": [p["pid"] for p in dray.processes("ingest")],
                 "delivery": [p["pid"] for p in dray.processes("delivery")], "redis": [server.process.pid]}
         before = {k: measure.cpu_seconds(v) for k, v in pids.items()}
-        rate, bad, p50, p99, n = wrk(dray.ingest, lua, args.seconds)
+        rate, bad, p50, p99, n = load(args, dray.ingest, folder, args.seconds)
         cpu = {k: (measure.cpu_seconds(v) - before[k]) / n * 1e6 for k, v in pids.items()}
         jobs = r.llen("{dray}:sink:paused")
         dray.stop()
