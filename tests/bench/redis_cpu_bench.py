@@ -3,7 +3,7 @@
 
 usage: redis_cpu_bench.py [--build DIR] [--jobs N] [--rounds N]
 
-Bull's scripts come from npm (into DIR/npm/bull, once). The work is done by DIR/release/tests/bench/redis_cpu_bench.
+Bull's scripts come from npm (into DIR/npm, once). The work is done by DIR/release/tests/bench/redis_cpu_bench.
 """
 import argparse
 import os
@@ -11,16 +11,18 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BULL = "4.16.5"
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+
+from lib import npm  # noqa: E402
+
 SCRIPTS = ("addJob-6", "moveToActive-8", "moveToFinished-9")
 
 
-def install_bull(folder):
-    package = os.path.join(folder, "node_modules", "bull")
-    if not os.path.isdir(package):
-        os.makedirs(folder, exist_ok=True)
-        subprocess.run(["npm", "install", "--prefix", folder, "--silent", "--no-audit", "--no-fund", "bull@" + BULL],
-                       check=True, stdin=subprocess.DEVNULL)
+def install_bull(build):
+    """A folder with Bull's scripts, as the package carries them."""
+    package = os.path.join(npm.install(build), "node_modules", "bull")
+    folder = os.path.join(build, "npm", "bull-scripts")
+    os.makedirs(folder, exist_ok=True)
     for name in SCRIPTS:
         text = subprocess.run(["node", "-p", "require(%r).content" % os.path.join(package, "lib", "scripts", name + ".js")],
                               check=True, capture_output=True).stdout
@@ -38,7 +40,7 @@ def main():
     program = os.path.join(args.build, "release", "tests", "bench", "redis_cpu_bench")
     if not os.path.exists(program):
         subprocess.run(["make", "-s", "-C", ROOT, "VARIANT=release", "B=" + args.build, program], check=True)
-    scripts = install_bull(os.path.abspath(os.path.join(args.build, "npm", "bull")))
+    scripts = install_bull(os.path.abspath(args.build))
     return subprocess.run([program, scripts, str(args.jobs), str(args.rounds)]).returncode
 
 

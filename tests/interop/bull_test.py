@@ -5,22 +5,19 @@ import subprocess
 
 import pytest
 
-from lib import jobs
+from lib import jobs, npm
 from lib.events import make_events
 from lib.wait import wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-VERSION = "4.16.5"
 
 
 @pytest.fixture(scope="module")
 def bull_folder(request):
-    folder = os.path.join(request.config.build, "npm", "bull")
-    if not os.path.isdir(os.path.join(folder, "node_modules", "bull")):
-        os.makedirs(folder, exist_ok=True)
-        subprocess.run(["npm", "install", "--prefix", folder, "--silent", "--no-audit", "--no-fund", "bull@" + VERSION],
-                       check=True, stdin=subprocess.DEVNULL, timeout=100)
-    return folder
+    try:
+        return npm.install(request.config.build)
+    except npm.NotInstalled as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 @pytest.fixture
