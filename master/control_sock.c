@@ -112,11 +112,19 @@ static json_t *verb_restart(struct master *m, const json_t *request)
 static json_t *verb_reload(struct master *m, const json_t *request)
 {
     (void)request;
-    struct buf errors;
+    struct buf errors, kept;
     buf_init(&errors, REQUEST_MAX);
-    enum exitcode code = reload_now(m, &errors);
+    buf_init(&kept, REQUEST_MAX);
+    enum exitcode code = reload_now(m, &errors, &kept);
     json_t *reply = code == EXIT_CODE_OK ? okay() : refuse(code, "%.400s", buf_cstr(&errors));
+    json_t *restart = json_array();
+    char *save = NULL;
+    (void)buf_cstr(&kept);
+    for (char *key = strtok_r(kept.data, "\n", &save); key != NULL; key = strtok_r(NULL, "\n", &save))
+        json_array_append_new(restart, json_string(key));
+    json_object_set_new(reply, "restart", restart);
     buf_fini(&errors);
+    buf_fini(&kept);
     return reply;
 }
 

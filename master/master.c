@@ -69,6 +69,8 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
         m->loop_lag_ms = lag;
     if (lag > m->loop_lag_worst_ms)
         m->loop_lag_worst_ms = lag;
+    if (m->reload_pending)
+        reload_later(m);
     if (++turns % (1000 / TICK_MS) == 0) {
         m->loop_lag_ms = lag;
         peer_introduce_all(m);
@@ -182,15 +184,17 @@ int master_run(const struct master_options *o)
     list_init(&m.orphans);
     m.started_ms = clock_mono_ms();
     fd_set_cloexec_from(STDERR_FILENO + 1); /* whatever the caller left open: no child shall have it */
-    enum exitcode code = first_load(&m);
-    if (code != EXIT_CODE_OK)
-        return code;
-    name_host(m.conf);
     m.loop = ev_default_loop(EVFLAG_AUTO);
-    if (m.loop == NULL) {
-        conf_free(m.conf);
+    if (m.loop == NULL)
         return EXIT_CODE_OSERR;
+    signals_start(&m); /* from here on a signal waits for the loop */
+    enum exitcode code = first_load(&m);
+    if (code != EXIT_CODE_OK) {
+        signals_stop(&m);
+        ev_loop_destroy(m.loop);
+        return code;
     }
+    name_host(m.conf);
     m.sum = metrics_new();
     m.own = metrics_new();
     (void)fd_raise_limit((unsigned long)m.conf->master.nofile);
@@ -198,7 +202,6 @@ int master_run(const struct master_options *o)
         for (int i = 0; i < KIND_COUNT; i++)
             m.wanted[i] = kinds[i].count(m.conf);
         log_start(&m);
-        signals_start(&m);
         reap_start(&m);
         reap_earlier_runs(&m);
         start_watchers(&m);
@@ -206,9 +209,9 @@ int master_run(const struct master_options *o)
         ev_prepare_stop(m.loop, &m.reconcile);
         ev_check_stop(m.loop, &m.gap_check);
         ev_timer_stop(m.loop, &m.tick);
-        signals_stop(&m);
         reap_stop(&m);
     }
+    signals_stop(&m);
     code = m.exit_code;
     tear_down(&m);
     ev_loop_destroy(m.loop);

@@ -209,6 +209,10 @@ void reconcile(struct master *m)
             advance_stop(m);
         turn(m);
     } while (stage != m->stage && m->stage < STAGES);
+    bool rolling = reconcile_rolling(m);
+    if (m->rolling && !rolling)
+        log_info("replaced", "epoch=%u", m->epoch);
+    m->rolling = rolling;
 }
 
 /* ------------------------------------------------------------------ told by slots */

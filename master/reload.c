@@ -49,7 +49,8 @@ struct keep {
     const json_t *old; /* the dump of the configuration in force */
     struct conf_override overrides[KEEP_MAX];
     size_t n;
-    bool program; /* the managed Redis is concerned */
+    bool program;     /* the managed Redis is concerned */
+    struct buf *kept; /* names, one a line; or NULL */
 };
 
 static const json_t *find_path(const json_t *o, const char *path)
@@ -76,6 +77,8 @@ static void on_difference(const char *path, enum conf_apply apply, void *arg)
         return;
     log_warn("reload_needs_restart", "key=%s remedy=%s", path,
              log_q("restart dray to change it; the old value stays"));
+    if (k->kept != NULL)
+        (void)buf_printf(k->kept, "%s\n", path);
     const json_t *value = find_path(k->old, path);
     if (value == NULL || k->n == KEEP_MAX)
         return;
@@ -140,14 +143,13 @@ static enum exitcode load_kept(struct master *m, struct conf **out, struct keep 
     return code;
 }
 
-enum exitcode reload_now(struct master *m, struct buf *errors)
+enum exitcode reload_now(struct master *m, struct buf *errors, struct buf *kept)
 {
     struct conf *fresh = NULL;
-    struct keep k = {0};
+    struct keep k = {.kept = kept};
     if (m->phase != MASTER_RUNNING || reconcile_rolling(m)) {
         (void)buf_puts(errors,
                        "not now: it is starting, stopping or already replacing processes; try again later\n");
-        log_warn("reload_deferred", "remedy=%s", log_q("send it again when event=reload_done was logged"));
         return EXIT_CODE_TEMP;
     }
     sd_notify_text("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_mono_us());
@@ -176,4 +178,12 @@ enum exitcode reload_now(struct master *m, struct buf *errors)
     }
     sd_notify_text("READY=1");
     return code;
+}
+
+void reload_later(struct master *m)
+{
+    struct buf errors;
+    buf_init(&errors, 1u << 20);
+    m->reload_pending = m->phase != MASTER_STOPPING && reload_now(m, &errors, NULL) == EXIT_CODE_TEMP;
+    buf_fini(&errors);
 }

@@ -24,14 +24,6 @@ static void do_stop_now(struct master *m)
     reconcile_stop(m, true, EXIT_CODE_OK);
 }
 
-static void do_reload(struct master *m)
-{
-    struct buf errors;
-    buf_init(&errors, 1u << 20);
-    (void)reload_now(m, &errors);
-    buf_fini(&errors);
-}
-
 static void do_reopen(struct master *m)
 {
     if (logsink_reopen(m->sink) < 0)
@@ -63,9 +55,9 @@ static const struct {
     const char *what;
     void (*fn)(struct master *m);
 } table[] = {
-    {SIGTERM, "stop", do_stop},     {SIGINT, "stop", do_stop},        {SIGQUIT, "stop now", do_stop_now},
-    {SIGHUP, "reload", do_reload},  {SIGUSR1, "reopen", do_reopen},   {SIGUSR2, "upgrade", do_upgrade},
-    {SIGTTIN, "one more", do_more}, {SIGTTOU, "one fewer", do_fewer},
+    {SIGTERM, "stop", do_stop},       {SIGINT, "stop", do_stop},        {SIGQUIT, "stop now", do_stop_now},
+    {SIGHUP, "reload", reload_later}, {SIGUSR1, "reopen", do_reopen},   {SIGUSR2, "upgrade", do_upgrade},
+    {SIGTTIN, "one more", do_more},   {SIGTTOU, "one fewer", do_fewer},
 };
 
 #define SIGNALS (sizeof table / sizeof *table)

@@ -44,6 +44,8 @@ struct master {
     unsigned stage;            /* start stage reached, or stop stage under way */
     uint64_t stop_deadline_ms; /* monotonic */
     struct restart_window deaths[KIND_COUNT];
+    bool reload_pending;       /* asked for while it could not be done */
+    bool rolling;              /* replacements were under way in the turn before */
     bool degraded[KIND_COUNT]; /* told */
 
     struct list orphans; /* struct reap_job: dead tokens whose jobs are still to be handed back */
