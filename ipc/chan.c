@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "common/base/buf.h"
 #include "common/base/clock.h"
@@ -134,9 +135,12 @@ static int write_some(struct chan *c)
         size_t len = next_piece(c, &a);
         ssize_t n =
             fdpass_send(c->fd, c->out.data + c->out_at, len, a == NULL ? NULL : a->fds, a == NULL ? 0 : a->n);
-        if (n < 0 && (errno == EAGAIN || errno == ENOBUFS || errno == ETOOMANYREFS))
+        if (n < 0 && (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM || errno == ETOOMANYREFS))
             break;
         if (n < 0) {
+            /* A peer that lives and cannot be told anything: both sides shall see the end of it. */
+            if (errno != EPIPE && errno != ECONNRESET)
+                (void)shutdown(c->fd, SHUT_RDWR);
             write_died(c);
             return -1;
         }

@@ -38,7 +38,7 @@ int lock_take(const struct conf *c, enum exitcode *code)
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
         if (read(fd, text, sizeof text - 1) < 0)
             text[0] = '\0';
-        log_crit("already_running", "pid=%lu run_dir=%s remedy=%s", strtoul(text, NULL, 10),
+        log_crit("already_running", "owner_pid=%lu run_dir=%s remedy=%s", strtoul(text, NULL, 10),
                  log_q(c->node.run_dir),
                  log_q("stop it with dray stop, or give this instance another node.run_dir"));
         *code = EXIT_CODE_TEMP;

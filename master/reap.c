@@ -39,7 +39,8 @@ static const char *reason_of(const struct slot *s, int status)
         return s->kill_reason;
     if (WIFSIGNALED(status))
         return WTERMSIG(status) == SIGKILL ? "kill" : asked && WTERMSIG(status) == SIGTERM ? "" : "crash";
-    if (exitcode_class(WEXITSTATUS(status)) == EXIT_CLASS_OK && asked)
+    enum exit_class class = exitcode_class(WEXITSTATUS(status));
+    if ((class == EXIT_CLASS_OK && asked) || class == EXIT_CLASS_IMMEDIATE)
         return "";
     return s->ready_ms == 0 ? "boot" : "exit";
 }
