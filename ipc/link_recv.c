@@ -38,6 +38,7 @@ struct link_recv {
     ev_prepare flush; /* never started: fed as an event */
     struct frame_reader reader;
     struct buf out;
+    size_t cut; /* bytes at the beginning of out that belong to a piece of which a part is written */
     size_t in_hand;
     uint32_t granted_most; /* the widest grant so far */
     struct msg_credit credit;
@@ -74,6 +75,7 @@ static void acks_died(struct link_recv *l)
     l->acks_dead = true;
     ev_io_stop(l->loop, &l->write);
     buf_reset(&l->out);
+    l->cut = 0;
     l->credit_due = l->leave_due = false;
     if (!l->is_gone && !l->freed)
         ev_io_start(l->loop, &l->read);
@@ -108,7 +110,8 @@ static void flush(struct link_recv *l)
     l->leave_due = l->credit_due = false;
     size_t at = 0;
     while (at < l->out.len) {
-        ssize_t n = write(l->ack_fd, l->out.data + at, piece(&l->out, at));
+        size_t len = l->cut > 0 ? l->cut : piece(&l->out, at);
+        ssize_t n = write(l->ack_fd, l->out.data + at, len);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN)
@@ -117,7 +120,8 @@ static void flush(struct link_recv *l)
             acks_died(l);
             return;
         }
-        at += (size_t)n; /* up to PIPE_BUF it is all or nothing */
+        at += (size_t)n;
+        l->cut = len - (size_t)n; /* a pipe of Linux takes all of a piece or nothing; nothing here rests on that */
     }
     buf_consume(&l->out, at);
     if (l->out.len > 0)

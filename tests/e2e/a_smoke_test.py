@@ -1,39 +1,10 @@
 """The main path as a user sees it: events in by HTTP, each delivered once, unchanged but for added fields."""
-import json
-
 import pytest
 
-from lib import jobs
 from lib.client import Client, Load
-from lib.events import event_text, make_events, raw_elements
+from lib.events import event_text, make_events
+from lib.outcome import assert_unchanged, wait_settled
 from lib.wait import wait_for
-
-
-def members(text):
-    """The text between the braces of a JSON object."""
-    text = text.strip()
-    assert text[0] == "{" and text[-1] == "}"
-    return text[1:-1]
-
-
-def assert_unchanged(sink, sent):
-    """Each sent event's bytes stand in the delivered event as they were sent; only members were added around them."""
-    wanted = {e["messageId"]: members(event_text(e)) for e in sent}
-    for request in sink.taken():
-        for raw in raw_elements(request.body.decode()):
-            event = json.loads(raw, strict=False)
-            assert wanted.pop(event["messageId"]) in raw, "changed: %s" % raw
-            assert event["receivedAt"]
-    assert not wanted
-
-
-def wait_settled(dray, queue="sink"):
-    """Nothing waits, is in hand or delayed; no lock is held."""
-    def settled():
-        c = dray.queue_counts(queue)
-        return c["wait"] == c["active"] == c["delayed"] == c["paused"] == 0
-    wait_for(settled, 10, "the queue is empty")
-    assert jobs.locks(dray.redis(), queue, dray.prefix) == []
 
 
 def test_one_event(dray, sink, ledger):

@@ -28,7 +28,7 @@ DEFAULTS = {
 }
 
 SANITIZER_OPTIONS = {
-    "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:log_path=%s/sanitizer",
+    "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:verify_asan_link_order=0:log_path=%s/sanitizer",
     "UBSAN_OPTIONS": "print_stacktrace=1:log_path=%s/sanitizer",
     "LSAN_OPTIONS": "log_path=%s/sanitizer",
 }

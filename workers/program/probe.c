@@ -108,11 +108,15 @@ int probe_ask(struct probe *p, const char *command)
         return -1;
     }
     /* A line fits into the empty socket, or the connection is of no use. */
-    if (send(p->fd, line, (size_t)n, MSG_NOSIGNAL) != n) {
-        int saved = errno;
-        probe_close(p);
-        errno = saved;
-        return -1;
+    for (int at = 0; at < n;) {
+        ssize_t sent = send(p->fd, line + at, (size_t)(n - at), MSG_NOSIGNAL);
+        if (sent < 0) {
+            int saved = errno;
+            probe_close(p);
+            errno = saved;
+            return -1;
+        }
+        at += (int)sent;
     }
     p->pending = true;
     return 0;

@@ -1,0 +1,228 @@
+/* Loaded into dray (LD_PRELOAD) to make its channels as bad as the system may make them. What else is started is left
+ * alone: only a program file called dray is acted upon.
+ *
+ * IO_SHIM_SHORT  "local" or "tcp": each read and write of a pipe or a unix stream socket, or of a TCP socket, moves one
+ *                byte at most. Writes to the log pipe stay whole: the kernel never cuts those of up to PIPE_BUF.
+ * IO_SHIM_BREAK  a folder. The Nth write of a process to one of its channels fails with EPIPE, and so does every later
+ *                one on the same descriptor, if the folder has a file KIND.CHANNEL.N, which is removed. CHANNEL is
+ *                control (a socketpair) or link (a pipe, but not the log's); KIND is the child's, or master.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define FDS       4096
+#define LOG_FD    2
+
+enum channel { OTHER, LOCAL, TCP };
+
+static struct {
+    int is_on;
+    enum channel shorten;
+    const char *folder;
+    char kind[32];
+    unsigned n_control, n_link;
+    struct { dev_t dev; ino_t ino; } broken[FDS]; /* by descriptor, of the object it stood for */
+} shim;
+
+__attribute__((constructor)) static void start(void)
+{
+    char exe[4096], line[4096];
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    if (n < 5 || strncmp(exe + n - 5, "/dray", 5) != 0)
+        return;
+    const char *how = getenv("IO_SHIM_SHORT");
+    shim.shorten = how == NULL ? OTHER : strcmp(how, "tcp") == 0 ? TCP : LOCAL;
+    shim.folder = getenv("IO_SHIM_BREAK");
+    strcpy(shim.kind, "master");
+    FILE *f = fopen("/proc/self/cmdline", "r");
+    size_t len = f != NULL ? fread(line, 1, sizeof line - 1, f) : 0;
+    if (f != NULL)
+        fclose(f);
+    line[len] = '\0';
+    const char *word = line + strlen(line) + 1;
+    if (word < line + len && strcmp(word, "-x") == 0)
+        snprintf(shim.kind, sizeof shim.kind, "%.31s", word + 3);
+    shim.is_on = 1;
+}
+
+static enum channel channel_of(int fd, int *is_pair)
+{
+    struct stat st;
+    int type = 0;
+    struct sockaddr_storage a;
+    socklen_t len = sizeof type, alen = sizeof a;
+    *is_pair = 0;
+    if (fstat(fd, &st) < 0)
+        return OTHER;
+    if (S_ISFIFO(st.st_mode))
+        return LOCAL;
+    if (!S_ISSOCK(st.st_mode) || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_STREAM ||
+        getsockname(fd, (struct sockaddr *)&a, &alen) < 0)
+        return OTHER;
+    if (a.ss_family != AF_UNIX)
+        return TCP;
+    if (alen <= sizeof(sa_family_t)) {
+        struct sockaddr_storage peer;
+        socklen_t plen = sizeof peer;
+        *is_pair = getpeername(fd, (struct sockaddr *)&peer, &plen) == 0 && plen <= sizeof(sa_family_t);
+    }
+    return LOCAL;
+}
+
+static int shortened(int fd)
+{
+    int saved = errno, is_pair;
+    int is = shim.is_on && shim.shorten != OTHER && channel_of(fd, &is_pair) == shim.shorten;
+    errno = saved;
+    return is;
+}
+
+/* Must this write fail? */
+static int breaks(int fd)
+{
+    struct stat st;
+    char path[512];
+    int saved = errno, is_pair, is = 0;
+    if (!shim.is_on || shim.folder == NULL || fd <= LOG_FD || fd >= FDS)
+        return 0;
+    enum channel c = channel_of(fd, &is_pair);
+    if (c == LOCAL && fstat(fd, &st) == 0 && (is_pair || S_ISFIFO(st.st_mode))) {
+        if (shim.broken[fd].ino == st.st_ino && shim.broken[fd].dev == st.st_dev) {
+            is = 1;
+        } else {
+            unsigned n = is_pair ? ++shim.n_control : ++shim.n_link;
+            snprintf(path, sizeof path, "%s/%s.%s.%u", shim.folder, shim.kind, is_pair ? "control" : "link", n);
+            is = unlink(path) == 0;
+        }
+        if (is) {
+            shim.broken[fd].ino = st.st_ino;
+            shim.broken[fd].dev = st.st_dev;
+        }
+    }
+    errno = is ? EPIPE : saved;
+    return is;
+}
+
+#define REAL(name) __typeof__(&name) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
+
+ssize_t read(int fd, void *data, size_t n)
+{
+    REAL(read);
+    return real(fd, data, n > 1 && shortened(fd) ? 1 : n);
+}
+
+ssize_t write(int fd, const void *data, size_t n)
+{
+    REAL(write);
+    if (breaks(fd))
+        return -1;
+    return real(fd, data, n > 1 && fd > LOG_FD && shortened(fd) ? 1 : n);
+}
+
+ssize_t recv(int fd, void *data, size_t n, int flags)
+{
+    REAL(recv);
+    return real(fd, data, n > 1 && shortened(fd) ? 1 : n, flags);
+}
+
+ssize_t send(int fd, const void *data, size_t n, int flags)
+{
+    REAL(send);
+    if (breaks(fd))
+        return -1;
+    return real(fd, data, n > 1 && shortened(fd) ? 1 : n, flags);
+}
+
+ssize_t recvfrom(int fd, void *data, size_t n, int flags, struct sockaddr *a, socklen_t *len)
+{
+    REAL(recvfrom);
+    return real(fd, data, n > 1 && shortened(fd) ? 1 : n, flags, a, len);
+}
+
+ssize_t sendto(int fd, const void *data, size_t n, int flags, const struct sockaddr *a, socklen_t len)
+{
+    REAL(sendto);
+    if (breaks(fd))
+        return -1;
+    return real(fd, data, n > 1 && shortened(fd) ? 1 : n, flags, a, len);
+}
+
+/* What _FORTIFY_SOURCE makes of calls with buffers of known size. */
+ssize_t __read_chk(int fd, void *data, size_t n, size_t size)
+{
+    return n <= size ? read(fd, data, n) : (abort(), -1);
+}
+
+ssize_t __recv_chk(int fd, void *data, size_t n, size_t size, int flags)
+{
+    return n <= size ? recv(fd, data, n, flags) : (abort(), -1);
+}
+
+ssize_t __recvfrom_chk(int fd, void *data, size_t n, size_t size, int flags, struct sockaddr *a, socklen_t *len)
+{
+    return n <= size ? recvfrom(fd, data, n, flags, a, len) : (abort(), -1);
+}
+
+/* The first byte there is, as a vector of one. */
+static int first_byte(const struct iovec *iov, size_t n, struct iovec *one)
+{
+    for (size_t i = 0; i < n; i++)
+        if (iov[i].iov_len > 0) {
+            *one = (struct iovec){.iov_base = iov[i].iov_base, .iov_len = 1};
+            return 1;
+        }
+    return 0;
+}
+
+ssize_t readv(int fd, const struct iovec *iov, int n)
+{
+    struct iovec one;
+    REAL(readv);
+    return shortened(fd) && first_byte(iov, (size_t)n, &one) ? real(fd, &one, 1) : real(fd, iov, n);
+}
+
+ssize_t writev(int fd, const struct iovec *iov, int n)
+{
+    struct iovec one;
+    REAL(writev);
+    if (breaks(fd))
+        return -1;
+    return fd > LOG_FD && shortened(fd) && first_byte(iov, (size_t)n, &one) ? real(fd, &one, 1) : real(fd, iov, n);
+}
+
+ssize_t recvmsg(int fd, struct msghdr *m, int flags)
+{
+    struct iovec one, *iov = m->msg_iov;
+    size_t n = m->msg_iovlen;
+    REAL(recvmsg);
+    if (!shortened(fd) || !first_byte(iov, n, &one))
+        return real(fd, m, flags);
+    m->msg_iov = &one;
+    m->msg_iovlen = 1;
+    ssize_t got = real(fd, m, flags);
+    m->msg_iov = iov;
+    m->msg_iovlen = n;
+    return got;
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
+{
+    struct iovec one;
+    struct msghdr cut = *m;
+    REAL(sendmsg);
+    if (breaks(fd))
+        return -1;
+    if (shortened(fd) && first_byte(m->msg_iov, m->msg_iovlen, &one)) {
+        cut.msg_iov = &one;
+        cut.msg_iovlen = 1;
+    }
+    return real(fd, &cut, flags);
+}
