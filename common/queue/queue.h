@@ -92,7 +92,9 @@ void queue_renew(struct queue *q, const char *const *ids, size_t n, queue_lost_f
 
 /* ---- release.c: what a dead process left behind */
 typedef void (*queue_released_fn)(enum queue_status s, uint64_t jobs, void *arg);
-/* Hands back every active job locked by exactly this token. The caller has ended the dead one's connections first. */
+/* Hands back every active job locked by exactly this token. The caller has ended the dead one's connections first. It
+ * counts as a stall: a job whose worker died more than max_stalled times loses its lock only, and the next stalled
+ * check fails it (a job that kills its worker must not go round for ever). */
 void queue_release_token(struct queue *q, const char *token, queue_released_fn done, void *arg);
 /* The same, but for the ids in hand: after a connection was lost, jobs may be locked by our token that a take with an
  * unknown outcome moved; they are handed back at once instead of stalling. */

@@ -20,6 +20,7 @@ struct release {
     char *token;
     char **spared;
     size_t spared_n;
+    long long limit; /* how often a job may stall; -1: this is no stall */
     queue_released_fn done;
     void *arg;
     uint64_t released, at;
@@ -75,26 +76,29 @@ static void on_released(struct queue_call *c, enum queue_status s, const char *w
 static void step(struct queue *q, struct release *r)
 {
     struct release_call *c = xcalloc(1, sizeof *c);
-    char at[24], look_at[16];
+    char at[24], look_at[16], limit[24];
     snprintf(at, sizeof at, "%llu", (unsigned long long)r->at);
     snprintf(look_at, sizeof look_at, "%d", LOOK_AT);
-    const char **argv = xcalloc(3 + r->spared_n, sizeof *argv);
+    snprintf(limit, sizeof limit, "%lld", r->limit);
+    const char **argv = xcalloc(4 + r->spared_n, sizeof *argv);
     argv[0] = r->token;
     argv[1] = at;
     argv[2] = look_at;
+    argv[3] = limit;
     for (size_t i = 0; i < r->spared_n; i++)
-        argv[3 + i] = r->spared[i];
+        argv[4 + i] = r->spared[i];
     c->call.finish = on_released;
     c->r = r;
-    queue_call_script(q, &c->call, &queue_script_release, (int)(3 + r->spared_n), argv, NULL);
+    queue_call_script(q, &c->call, &queue_script_release, (int)(4 + r->spared_n), argv, NULL);
     free(argv);
 }
 
-static void start(struct queue *q, const char *token, const char *const *spared, size_t n,
+static void start(struct queue *q, const char *token, long long limit, const char *const *spared, size_t n,
                   queue_released_fn done, void *arg)
 {
     struct release *r = xcalloc(1, sizeof *r);
     r->token = xstrdup(token);
+    r->limit = limit;
     r->spared = xcalloc(n > 0 ? n : 1, sizeof *r->spared);
     r->spared_n = n;
     for (size_t i = 0; i < n; i++)
@@ -106,13 +110,13 @@ static void start(struct queue *q, const char *token, const char *const *spared,
 
 void queue_release_token(struct queue *q, const char *token, queue_released_fn done, void *arg)
 {
-    start(q, token, NULL, 0, done, arg);
+    start(q, token, (long long)q->o.max_stalled, NULL, 0, done, arg);
 }
 
 void queue_release_strays(struct queue *q, const char *const *in_hand, size_t n, queue_released_fn done,
                           void *arg)
 {
-    start(q, q->o.token, in_hand, n, done, arg);
+    start(q, q->o.token, -1, in_hand, n, done, arg);
 }
 
 /* ---- tokens */

@@ -30,6 +30,21 @@ static void releasing_a_dead_workers_jobs(void **state)
     is("0", "EXISTS " B "b1");
 }
 
+static void a_job_whose_workers_die_is_not_released_for_ever(void **state)
+{
+    struct rig *g = *state; /* max_stalled is 1 */
+    add(g, "b1", "{}");
+    take(g, 1);
+    assert_int_equal(release(g, TOKEN), 1);
+    is("1", "HGET " B "b1 stalledCounter");
+    take(g, 1);
+    assert_int_equal(release(g, TOKEN), 0);
+    is("0", "EXISTS " B "b1:lock");
+    is("b1", "LRANGE " B "active 0 -1"); /* for the next stalled check, which fails it */
+    is("1", "SISMEMBER " B "stalled b1");
+    is("0", "LLEN " B "wait");
+}
+
 static void releasing_very_many(void **state)
 {
     struct rig *g = *state;
@@ -249,6 +264,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(releasing_a_dead_workers_jobs),
         T(releasing_very_many),
+        T(a_job_whose_workers_die_is_not_released_for_ever),
         T(strays_are_released_but_not_what_is_in_hand),
         T(listing_tokens),
         T(waker_wakes_and_moves_nothing),
