@@ -1,6 +1,8 @@
 """F10: a crash loop: the delays double from restart.min to restart.max and vary by the jitter; log lines are bounded; descriptors
 and memory of the master stay as they were. And the other policy: what has worked is back at once, ten times in 10 s, then 1 s
 apart."""
+from datetime import datetime
+
 import pytest
 
 from lib import procs
@@ -11,8 +13,25 @@ MIN, MAX = 10, 80  # ms
 LINES_A_DEATH = 4  # started, died, back-off, and one to spare
 
 
+def at(record):
+    return datetime.strptime(record["ts"], "%Y-%m-%dT%H:%M:%S.%fZ").timestamp()
+
+
 def delays(dray, slot):
     return [int(r["delay_ms"]) for r in dray.log.records("child_backoff", child_kind="delivery", child_slot=slot)]
+
+
+def waited(dray, slot):
+    """ms from each back-off to the next start."""
+    found, since = [], None
+    for r in dray.log.records():
+        if (r.get("child_kind"), r.get("child_slot")) == ("delivery", str(slot)):
+            if r["event"] == "child_backoff":
+                since = at(r)
+            elif r["event"] == "child_started" and since is not None:
+                found.append(round((at(r) - since) * 1000))
+                since = None
+    return found
 
 
 def crash_loop(make_dray, deaths):
@@ -36,6 +55,8 @@ def crash_loop(make_dray, deaths):
         wanted = min(MIN * 2 ** min(i, 20), MAX)
         assert int(0.8 * wanted) <= delay <= 1.2 * wanted, "death %d" % i
     assert len(set(found[5:])) > 3, "jitter"
+    waits = waited(dray, 1)
+    assert len(waits) >= deaths and all(w >= delay - 2 for w, delay in zip(waits, found)), (waits, found)
     assert procs.fd_count(dray.pid) <= fds + 3  # the child that lives now: control, log; one may be in between
     grown = procs.rss_bytes(dray.pid) - rss
     assert grown < (1 << 20) + deaths * 64, "the master grew by %d bytes" % grown
