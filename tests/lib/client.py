@@ -108,6 +108,25 @@ class Client:
             counts[what] = counts.get(what, 0) + 1
 
 
+class Posting(threading.Thread):
+    """One try of a request to a child of the fake master, under way; answer is None until it has one."""
+
+    def __init__(self, master, body, path="/v1/batch", **options):
+        super().__init__(daemon=True)
+        self.address, self.body, self.path, self.options = master.address(), body, path, options
+        self.answer = None
+        self.start()
+
+    def run(self):
+        with Client(self.address, key="KEY", timeout=60) as c:
+            self.answer = c.post(self.path, self.body, **self.options)
+
+    def wait(self, seconds=20):
+        self.join(seconds)
+        assert self.answer is not None, "no answer"
+        return self.answer
+
+
 class Load:
     """Clients side by side that send made-up events until they are done or stopped; what was answered 2xx is told to
     the ledger at once.

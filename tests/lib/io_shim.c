@@ -3,9 +3,8 @@
  *
  * IO_SHIM_SHORT  "local" or "tcp": each read and write of a pipe or a unix stream socket, or of a TCP socket, moves one
  *                byte at most. Writes to the log pipe stay whole: the kernel never cuts those of up to PIPE_BUF.
- * IO_SHIM_BREAK  a folder. The Nth write of a process to one of its channels fails with EPIPE, and so does every later
- *                one on the same descriptor, if the folder has a file KIND.CHANNEL.N, which is removed. CHANNEL is
- *                control (a socketpair) or link (a pipe, but not the log's); KIND is the child's, or master.
+ * IO_SHIM_BREAK  a folder. If it has a file KIND.N, the Nth write of a process of that kind (or master) to a control
+ *                channel finds the peer gone: the socket is shut down, the write fails with EPIPE, the file is removed.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -18,8 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define FDS       4096
-#define LOG_FD    2
+#define LOG_FD 2
 
 enum channel { OTHER, LOCAL, TCP };
 
@@ -28,8 +26,7 @@ static struct {
     enum channel shorten;
     const char *folder;
     char kind[32];
-    unsigned n_control, n_link;
-    struct { dev_t dev; ino_t ino; } broken[FDS]; /* by descriptor, of the object it stood for */
+    unsigned writes;
 } shim;
 
 __attribute__((constructor)) static void start(void)
@@ -88,27 +85,18 @@ static int shortened(int fd)
 /* Must this write fail? */
 static int breaks(int fd)
 {
-    struct stat st;
     char path[512];
-    int saved = errno, is_pair, is = 0;
-    if (!shim.is_on || shim.folder == NULL || fd <= LOG_FD || fd >= FDS)
+    int saved = errno, is_pair;
+    if (!shim.is_on || shim.folder == NULL || channel_of(fd, &is_pair) != LOCAL || !is_pair)
         return 0;
-    enum channel c = channel_of(fd, &is_pair);
-    if (c == LOCAL && fstat(fd, &st) == 0 && (is_pair || S_ISFIFO(st.st_mode))) {
-        if (shim.broken[fd].ino == st.st_ino && shim.broken[fd].dev == st.st_dev) {
-            is = 1;
-        } else {
-            unsigned n = is_pair ? ++shim.n_control : ++shim.n_link;
-            snprintf(path, sizeof path, "%s/%s.%s.%u", shim.folder, shim.kind, is_pair ? "control" : "link", n);
-            is = unlink(path) == 0;
-        }
-        if (is) {
-            shim.broken[fd].ino = st.st_ino;
-            shim.broken[fd].dev = st.st_dev;
-        }
+    snprintf(path, sizeof path, "%s/%s.%u", shim.folder, shim.kind, ++shim.writes);
+    if (unlink(path) == 0) {
+        (void)shutdown(fd, SHUT_RDWR);
+        errno = EPIPE;
+        return 1;
     }
-    errno = is ? EPIPE : saved;
-    return is;
+    errno = saved;
+    return 0;
 }
 
 #define REAL(name) __typeof__(&name) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
