@@ -121,7 +121,8 @@ static void flush(struct link_recv *l)
             return;
         }
         at += (size_t)n;
-        l->cut = len - (size_t)n; /* a pipe of Linux takes all of a piece or nothing; nothing here rests on that */
+        l->cut =
+            len - (size_t)n; /* a pipe of Linux takes all of a piece or nothing; nothing here rests on that */
     }
     buf_consume(&l->out, at);
     if (l->out.len > 0)

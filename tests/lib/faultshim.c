@@ -61,18 +61,19 @@ int pipe2(int fds[2], int flags)
 
 int socketpair(int domain, int type, int protocol, int fds[2])
 {
-    return fails(SOCKETPAIR) ? -1
-                             : ((int (*)(int, int, int, int[2]))next("socketpair"))(domain, type, protocol, fds);
+    return fails(SOCKETPAIR)
+               ? -1
+               : ((int (*)(int, int, int, int[2]))next("socketpair"))(domain, type, protocol, fds);
 }
 
 ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 {
-    return fails(SENDMSG) ? -1 : ((ssize_t (*)(int, const struct msghdr *, int))next("sendmsg"))(fd, m, flags);
+    return fails(SENDMSG) ? -1 : ((ssize_t(*)(int, const struct msghdr *, int))next("sendmsg"))(fd, m, flags);
 }
 
 pid_t fork(void)
 {
-    return fails(FORK) ? -1 : ((pid_t (*)(void))next("fork"))();
+    return fails(FORK) ? -1 : ((pid_t(*)(void))next("fork"))();
 }
 
 int fcntl(int fd, int command, ...)

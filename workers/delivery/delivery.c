@@ -59,8 +59,10 @@ static void on_redis_ready(struct redis *r, int64_t client_id, void *arg)
     if (child_slot(d->child) == 0) { /* one process speaks for the host */
         metric_set(d->unsafe, redis_without_aof(r) ? 1 : 0);
         if (redis_without_aof(r))
-            log_warn("redis_without_aof", "remedy=%s",
-                     log_q("acknowledged events can be lost when Redis ends; set appendonly yes in its configuration"));
+            log_warn(
+                "redis_without_aof", "remedy=%s",
+                log_q(
+                    "acknowledged events can be lost when Redis ends; set appendonly yes in its configuration"));
     }
     child_ready(d->child);
     ev_timer_stop(d->loop, &d->ready_timer);
