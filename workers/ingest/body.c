@@ -6,6 +6,7 @@
 #include "common/base/mem.h"
 
 #define KEEP_EVENTS 512 /* room for so many is kept for the next request */
+#define BATCH_DEPTH 2   /* containers around an event of a batch */
 
 const char body_invalid[] = "invalid json";
 
@@ -114,6 +115,7 @@ const char *body_scan_event(struct body *b, const char *text, size_t len)
 {
     struct json_scan s;
     start(b, &s, text, len);
+    s.depth = BATCH_DEPTH; /* it is stored and sent on as a batch, and must be readable there */
     struct event *e = next_event(b);
     if (event_scan(&s, e) < 0 || json_scan_end(&s) < 0)
         return body_invalid;
