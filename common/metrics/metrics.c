@@ -114,16 +114,14 @@ void metrics_free(struct metrics *m)
 /* A label value: at most METRICS_LABEL_MAX - 1 bytes, no control bytes, never half a UTF-8 character. */
 static void label_copy(char dst[METRICS_LABEL_MAX], const char *src)
 {
-    size_t n = 0;
-    for (; n < METRICS_LABEL_MAX - 1 && src[n] != '\0'; n++) {
-        unsigned char c = (unsigned char)src[n];
-        dst[n] = src[n];
-        if (c < 0x20 || c == 0x7f)
-            dst[n] = '_';
-    }
-    if (src[n] != '\0')
+    size_t len = strlen(src), n = len < METRICS_LABEL_MAX ? len : METRICS_LABEL_MAX - 1;
+    if (n < len)
         while (n > 0 && ((unsigned char)src[n] & 0xC0) == 0x80)
             n--;
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)src[i];
+        dst[i] = c < 0x20 || c == 0x7f ? '_' : src[i];
+    }
     memset(dst + n, 0, METRICS_LABEL_MAX - n);
 }
 
