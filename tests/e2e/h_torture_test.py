@@ -1,6 +1,6 @@
 """Hostile clients against a whole dray: each wrong request has the answer that the RFCs (9110, 9112) and the API give it,
 nothing of it is delivered, memory stays bounded, and others are served meanwhile. Every row of the parser's own table
-is in unit/http_server_test.c."""
+is in unit/http_server_syntax_test.c."""
 import gzip
 import json
 import os
