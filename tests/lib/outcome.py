@@ -28,9 +28,9 @@ def wait_settled(dray, queue="sink", seconds=10):
     """Nothing waits, is in hand or delayed; no lock is held."""
     def settled():
         c = dray.queue_counts(queue)
-        return c["wait"] == c["active"] == c["delayed"] == c["paused"] == 0
-    wait_for(settled, seconds, "the queue is empty")
-    assert jobs.locks(dray.redis(), queue, dray.prefix) == []
+        assert c["wait"] == c["active"] == c["delayed"] == c["paused"] == 0, c
+        return jobs.locks(dray.redis(), queue, dray.prefix) == []
+    wait_for(settled, seconds, "the queue is empty, no lock is held")
 
 
 def pids(dray):
