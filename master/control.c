@@ -84,6 +84,7 @@ static const char *on_drained(struct slot *s, const struct msg *m)
 {
     log_info("child_drained", "child_kind=%s child_slot=%u child_gen=%u left=%u", s->kind->name, s->index,
              s->generation, m->u.drained.left);
+    s->left = m->u.drained.left;
     return NULL;
 }
 

@@ -91,7 +91,7 @@ static void add_orphan(struct master *m, const struct msg_reap *reap)
     list_push_back(&m->orphans, &j->link);
 }
 
-/* What a delivery process held when it did not end in good order. */
+/* What a delivery process held when it did not end in good order, or with something left. */
 static void keep_locks(struct slot *s)
 {
     struct msg_reap reap = {.n_clients = s->beat.n_clients};
@@ -115,7 +115,7 @@ static void bury(struct slot *s, int status)
     obituary(s, status, reason);
     note_death(s, reason);
     bool in_order = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_CODE_OK;
-    if (s->kind->hands_back && !in_order && s->ready_ms != 0)
+    if (s->kind->hands_back && (!in_order || s->left > 0) && s->ready_ms != 0)
         keep_locks(s);
     s->pid = 0;
     reconcile_slot_gone(s);

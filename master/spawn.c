@@ -96,6 +96,7 @@ int spawn_child(struct slot *s)
     s->generation = ++m->last_generation;
     s->n_linked = 0;
     memset(&s->beat, 0, sizeof s->beat);
+    s->left = 0;
     buf_reset(&s->stats);
     s->stats_parts = 0;
     buf_reset(&s->metrics);

@@ -45,7 +45,7 @@ struct probe {
 
 void queue_add(struct queue *q, const char *id, const void *data, size_t len, queue_done_fn done, void *arg)
 {
-    bool fits = len <= QUEUE_JOB_MAX && q->adds_bytes + len <= QUEUE_JOB_MAX && strlen(id) < ID_MAX;
+    bool fits = len <= QUEUE_JOB_MAX && q->adds_bytes + len <= QUEUE_PENDING_MAX && strlen(id) < ID_MAX;
     struct item *it = fits ? mem_try(sizeof *it + len) : NULL;
     if (it == NULL) {
         it = xcalloc(1, sizeof *it); /* refused at the end of the turn */

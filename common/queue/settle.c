@@ -224,52 +224,80 @@ void queue_drop_settles(struct queue *q, enum queue_status s)
 
 /* ---- renew */
 
-struct renewal {
-    struct queue_call call;
+#define RENEW_MAX 1000 /* locks of one call: the script gives them all to MGET, and Lua's stack is bounded */
+
+struct renewal { /* lives until its last part is answered */
     queue_lost_fn lost;
     queue_done_fn done;
     void *arg;
+    size_t parts;
+    enum queue_status status;
+};
+
+struct renewal_part {
+    struct queue_call call;
+    struct renewal *whole;
     size_t n;
     char **ids;
 };
 
+static void part_done(struct renewal *r, const char *why)
+{
+    if (--r->parts > 0)
+        return;
+    if (r->done != NULL)
+        r->done(r->status, why, r->arg);
+    free(r);
+}
+
 static void on_renewed(struct queue_call *c, enum queue_status s, const char *why,
                        const struct redisReply *reply)
 {
-    struct renewal *r = (struct renewal *)(void *)c;
-    if (s == QUEUE_OK && (reply->type != REDIS_REPLY_ARRAY || reply->elements != r->n)) {
+    struct renewal_part *p = (struct renewal_part *)(void *)c;
+    struct renewal *r = p->whole;
+    if (s == QUEUE_OK && (reply->type != REDIS_REPLY_ARRAY || reply->elements != p->n)) {
         s = QUEUE_BROKEN;
         why = "Redis gave an unexpected answer";
     }
-    for (size_t i = 0; i < r->n; i++) {
+    for (size_t i = 0; i < p->n; i++) {
         if (s == QUEUE_OK && reply->element[i]->integer != 1 && r->lost != NULL)
-            r->lost(r->ids[i], r->arg);
-        free(r->ids[i]);
+            r->lost(p->ids[i], r->arg);
+        free(p->ids[i]);
     }
-    free(r->ids);
-    if (r->done != NULL)
-        r->done(s, why, r->arg);
+    free(p->ids);
+    if (s != QUEUE_OK)
+        r->status = s;
+    part_done(r, why);
+}
+
+static void renew_part(struct queue *q, struct renewal *r, const char *const *ids, size_t n)
+{
+    struct renewal_part *p = xcalloc(1, sizeof *p);
+    const char **argv = xcalloc(n + 2, sizeof *argv);
+    char lock_ms[24];
+    snprintf(lock_ms, sizeof lock_ms, "%" PRIu64, q->o.lock_ms);
+    argv[0] = q->o.token;
+    argv[1] = lock_ms;
+    p->ids = xcalloc(n > 0 ? n : 1, sizeof *p->ids);
+    for (size_t i = 0; i < n; i++) {
+        argv[i + 2] = ids[i];
+        p->ids[i] = xstrdup(ids[i]);
+    }
+    p->call.finish = on_renewed;
+    p->whole = r;
+    p->n = n;
+    r->parts++;
+    queue_call_script(q, &p->call, &queue_script_renew, (int)n + 2, argv, NULL);
+    free(argv);
 }
 
 void queue_renew(struct queue *q, const char *const *ids, size_t n, queue_lost_fn lost, queue_done_fn done,
                  void *arg)
 {
     struct renewal *r = xcalloc(1, sizeof *r);
-    const char **argv = xcalloc(n + 2, sizeof *argv);
-    char lock_ms[24];
-    snprintf(lock_ms, sizeof lock_ms, "%" PRIu64, q->o.lock_ms);
-    argv[0] = q->o.token;
-    argv[1] = lock_ms;
-    r->ids = xcalloc(n > 0 ? n : 1, sizeof *r->ids);
-    for (size_t i = 0; i < n; i++) {
-        argv[i + 2] = ids[i];
-        r->ids[i] = xstrdup(ids[i]);
-    }
-    r->call.finish = on_renewed;
-    r->lost = lost;
-    r->done = done;
-    r->arg = arg;
-    r->n = n;
-    queue_call_script(q, &r->call, &queue_script_renew, (int)n + 2, argv, NULL);
-    free(argv);
+    *r = (struct renewal){.lost = lost, .done = done, .arg = arg, .parts = 1};
+    for (; n > RENEW_MAX; ids += RENEW_MAX, n -= RENEW_MAX)
+        renew_part(q, r, ids, RENEW_MAX);
+    renew_part(q, r, ids, n);
+    part_done(r, NULL);
 }

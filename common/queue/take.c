@@ -106,6 +106,8 @@ static void drop_vanished(struct queue *q, struct take *t)
 static void give(struct queue *q, struct take *t)
 {
     drop_vanished(q, t);
+    if (t->status != QUEUE_OK && t->n > 0)
+        t->status = QUEUE_UNKNOWN; /* the script has locked them, whatever kept their data away */
     if (t->status == QUEUE_OK)
         t->taken(QUEUE_OK, t->jobs, t->n - t->missing, t->arg);
     else

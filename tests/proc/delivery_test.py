@@ -305,6 +305,43 @@ def test_drain_hands_back_what_does_not_finish(worker, sink, redis_server):
     assert not r.hexists(key(batch_id(0)), "attemptsMade") and not r.hexists(key(batch_id(0)), "stalledCounter")
 
 
+def test_what_a_take_brings_during_a_drain_goes_back(fake_master, redis_server, make_proxy, sink):
+    proxy = make_proxy(redis_server.socket)
+    m = fake_master("delivery", config(proxy.url, sink.url)).start()
+    m.expect("READY")
+    r = redis_server.client()
+    wait_for(lambda: any(c["cmd"] == "blmove" for c in r.client_list()), 5)
+    proxy.slow(1)
+    add_foreign(r, "7", '{"source":"web","messageId":"m-7"}')
+    wait_for(lambda: r.llen(key("active")) == 1, 10)
+    proxy.swallow()
+    m.send("DRAIN", 5000, "test")
+    wait_for(lambda: "event=child_draining" in m.log(), 5)
+    proxy.pass_on()
+    m.expect("DRAINED")
+    assert m.wait_exit() == 0
+    assert not sink.requests and nothing_held(r)
+    assert r.lrange(key("wait"), 0, -1) == [b"7"]
+
+
+def test_a_job_that_comes_back_to_its_own_worker_is_posted_once(worker, sink, redis_server):
+    r = redis_server.client()
+    sink.behave(delay=1)
+    worker.link().send_batch(batch_id(1), [event(1)])
+    wait_for(lambda: sink.requests, 10)
+    # as after an outage that was longer than the lock: it was found stalled, and the same worker is the next to take it
+    with r.pipeline() as p:
+        p.delete(key(batch_id(1) + ":lock"))
+        p.lrem(key("active"), 0, batch_id(1))
+        p.hincrby(key(batch_id(1)), "stalledCounter", 1)
+        p.rpush(key("wait"), batch_id(1))
+        p.execute()
+    wait_for(lambda: r.llen(key("active")) == 1, 5, "it is taken again")
+    wait_for(lambda: r.zscore(key("completed"), batch_id(1)), 10)
+    assert len(sink.requests) == 1
+    assert nothing_held(r) and "event=lock_lost" not in worker.log()
+
+
 def test_without_its_master_it_drains_and_ends(worker, sink, redis_server):
     sink.behave(delay=0.3)
     link = worker.link()
@@ -339,7 +376,7 @@ def test_what_a_dead_worker_held_goes_to_the_next(fake_master, conf, sink, redis
     second.send("REAP", token, False, clients)
     assert second.expect("REAPED", seconds=2).fields == [token, 10]
     sink.wait_ids(["m-%d" % n for n in range(10)], seconds=2)
-    assert r.hget(key(batch_id(0)), "stalledCounter") is None
+    assert r.hget(key(batch_id(0)), "stalledCounter") == b"1"
 
 
 def test_earlier_runs_are_swept_when_they_are_gone(fake_master, conf, sink, redis_server):

@@ -290,6 +290,30 @@ static void renewing(void **state)
     is("0", "EXISTS " B "ghost " B "ghost:lock");
 }
 
+/* More locks than one call of Lua could pass on. */
+static void renewing_very_many(void **state)
+{
+    struct rig *g = *state;
+    enum { N = 9000 };
+    static char ids[N][16];
+    static const char *list[N];
+    for (int i = 0; i < N; i++) {
+        snprintf(ids[i], sizeof ids[i], "j%d", i);
+        list[i] = ids[i];
+    }
+    server_ask(&server, "EVAL %s 0 %d",
+               "for i = 0, ARGV[1] - 1 do redis.call('SET', '" B "j' .. i .. ':lock', '" TOKEN
+               "', 'PX', 500) end",
+               N);
+    server_ask(&server, "DEL " B "j8500:lock");
+    g->text[0] = '\0';
+    queue_renew(g->q, list, N, on_lost, on_done, g);
+    assert_int_equal(wait_for(g), QUEUE_OK);
+    assert_string_equal(g->text, "j8500 ");
+    assert_true(atol(server_ask(&server, "PTTL " B "j0:lock")) > 20000);
+    assert_true(atol(server_ask(&server, "PTTL " B "j8999:lock")) > 20000);
+}
+
 /* One loop turn: what was added and what was given up is taken by the same round trip. */
 static void a_turn_is_one_round_trip(void **state)
 {
@@ -323,6 +347,7 @@ int main(void)
         T(a_retry_without_delay_goes_to_its_end),
         T(handing_back_leaves_no_trace),
         T(renewing),
+        T(renewing_very_many),
         T(a_turn_is_one_round_trip),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);

@@ -64,13 +64,26 @@ static struct job *new_job(struct dest *t, const struct queue_job *q)
     return j;
 }
 
+static struct job *find(const struct dest *t, const char *id)
+{
+    struct job *j;
+
+    list_foreach(j, &t->jobs, struct job, link) if (strcmp(j->q.id, id) == 0) return j;
+    return NULL;
+}
+
 static void on_handed_back(enum queue_status s, const char *why, void *arg)
 {
     struct dest *t = arg;
+    struct delivery *d = t->d;
 
     (void)why;
+    d->returning--;
     if (s == QUEUE_OK)
         metric_add(t->m.handed_back, 1);
+    else if (s != QUEUE_LOST && s != QUEUE_MISSING)
+        t->take_lost = true; /* it bears our lock, and nobody here has it */
+    delivery_look(d);
 }
 
 /* Under a stream of our own adds every take comes back short: the waker would be woken by each of them. */
@@ -100,6 +113,25 @@ static void arm_soon(struct dest *t)
     ev_timer_start(d->loop, &d->arm_timer);
 }
 
+static void take_in_hand(struct dest *t, const struct queue_job *q)
+{
+    struct delivery *d = t->d;
+    struct job *j;
+
+    if (q->stalled_count > 0 && find(t, q->id) != NULL) {
+        /* Its lock had run out while Redis could not be reached: now it is ours again, and its call goes on. */
+        log_info("job_retaken", "queue=%s job=%s", t->conf->id, log_q(q->id));
+        return;
+    }
+    j = d->draining ? NULL : new_job(t, q);
+    if (j != NULL) {
+        post_start(j);
+        return;
+    }
+    d->returning++;
+    queue_hand_back(t->queue, q->id, on_handed_back, t);
+}
+
 static void on_taken(enum queue_status s, const struct queue_job *jobs, size_t n, void *arg)
 {
     struct dest *t = arg;
@@ -109,14 +141,8 @@ static void on_taken(enum queue_status s, const struct queue_job *jobs, size_t n
     delivery_count_reply(d, SCRIPT_TAKE, t->taken_us, s, NULL);
     t->asked = 0;
     t->refused = false;
-    for (size_t i = 0; i < n; i++) {
-        struct job *j = d->draining ? NULL : new_job(t, &jobs[i]);
-
-        if (j == NULL)
-            queue_hand_back(t->queue, jobs[i].id, on_handed_back, t);
-        else
-            post_start(j);
-    }
+    for (size_t i = 0; i < n; i++)
+        take_in_hand(t, &jobs[i]);
     if (s == QUEUE_OK && n < asked) {
         t->hungry = t->wakes != t->wakes_seen;
         if (!t->hungry)
@@ -203,14 +229,6 @@ void claim_wake(struct dest *t)
 }
 
 /* ---- locks */
-
-static struct job *find(const struct dest *t, const char *id)
-{
-    struct job *j;
-
-    list_foreach(j, &t->jobs, struct job, link) if (strcmp(j->q.id, id) == 0) return j;
-    return NULL;
-}
 
 struct renewal {
     struct dest *dest;

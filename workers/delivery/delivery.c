@@ -305,10 +305,15 @@ static int start(struct child *child, void *state, enum exitcode *code)
 
 /* ---- draining */
 
-static void end(struct delivery *d, unsigned left)
+/* What is left makes the master have it looked after: some of it may still bear our lock. */
+static void end(struct delivery *d)
 {
+    unsigned left = d->handed_back + d->jobs + d->returning;
+
     if (d->ended)
         return;
+    for (size_t i = 0; i < d->n_dests; i++) /* locked by a take whose answer we have not */
+        left += d->dests[i].asked + d->dests[i].take_lost;
     d->ended = true;
     log_info("delivery_drained", "handed_back=%u unsettled=%u unstored=%u", d->handed_back, d->jobs, d->adds);
     child_drained(d->child, left);
@@ -316,12 +321,12 @@ static void end(struct delivery *d, unsigned left)
 
 void delivery_look(struct delivery *d)
 {
-    if (!d->draining || d->ended || d->jobs > 0 || d->adds > 0 || !intake_done(d))
+    if (!d->draining || d->ended || d->jobs > 0 || d->returning > 0 || d->adds > 0 || !intake_done(d))
         return;
     for (size_t i = 0; i < d->n_dests; i++)
         if (d->dests[i].asked > 0)
             return;
-    end(d, d->handed_back);
+    end(d);
 }
 
 static void on_hand_back(struct ev_loop *loop, ev_timer *t, int revents)
@@ -350,7 +355,7 @@ static void on_end(struct ev_loop *loop, ev_timer *t, int revents)
     struct delivery *d = t->data;
 
     (void)loop, (void)revents;
-    end(d, d->handed_back + d->jobs);
+    end(d);
 }
 
 static void drain(struct child *child, uint32_t deadline_ms, const char *reason, void *state)

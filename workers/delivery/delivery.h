@@ -87,6 +87,7 @@ struct delivery { /* the one state of the process */
     size_t adding_bytes;       /* given to the queue and not answered */
     unsigned adds;             /* batches that are not answered, held ones too */
     unsigned posting, jobs;
+    unsigned returning; /* jobs that came too late and are on their way back */
     size_t job_bytes;   /* texts of jobs in hand */
     struct list reaps;  /* reap.c */
     char **source_auth; /* header line of each source */
