@@ -1,12 +1,21 @@
 /* mem - see mem.h. */
 #include "common/base/mem.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/fatal.h"
+
+#define MMAP_BYTES (4 << 20) /* what is bigger is mapped, and goes back at once */
+
+void mem_keep_freed(void)
+{
+    (void)mallopt(M_TRIM_THRESHOLD, MEM_KEEP_BYTES);
+    (void)mallopt(M_MMAP_THRESHOLD, MMAP_BYTES);
+}
 
 static void *need(void *p, size_t size)
 {

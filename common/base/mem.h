@@ -8,6 +8,11 @@
 
 #include <stddef.h>
 
+/* For a process through which many big buffers flow: what is freed is kept for the next one, up to MEM_KEEP_BYTES at
+ * the end of the heap, instead of going back to the kernel and coming again page by page. Called once at its start. */
+#define MEM_KEEP_BYTES (16 << 20)
+void mem_keep_freed(void);
+
 void *xmalloc(size_t size) __attribute__((malloc, returns_nonnull));
 void *xcalloc(size_t n, size_t size) __attribute__((malloc, returns_nonnull));
 void *xrealloc(void *p, size_t size) __attribute__((returns_nonnull));

@@ -432,5 +432,6 @@ int delivery_main(unsigned slot, char **argv)
         .state_size = sizeof(struct delivery),
     };
 
+    mem_keep_freed();
     return child_main(&kind, slot, argv);
 }

@@ -437,5 +437,6 @@ int ingest_main(unsigned slot, char **argv)
         .held = ingest_held,
         .state_size = sizeof(struct ingest *),
     };
+    mem_keep_freed();
     return child_main(&kind, slot, argv);
 }
