@@ -23,9 +23,9 @@ struct item {
     struct list link;
     queue_done_fn done;
     void *arg;
+    const char *data; /* the caller's */
     size_t len;
     char id[ID_MAX];
-    char data[];
 };
 
 struct group {
@@ -45,14 +45,10 @@ struct probe {
 
 void queue_add(struct queue *q, const char *id, const void *data, size_t len, queue_done_fn done, void *arg)
 {
-    bool fits = len <= QUEUE_JOB_MAX && q->adds_bytes + len <= QUEUE_PENDING_MAX && strlen(id) < ID_MAX;
-    struct item *it = fits ? mem_try(sizeof *it + len) : NULL;
-    if (it == NULL) {
-        it = xcalloc(1, sizeof *it); /* refused at the end of the turn */
-    } else {
-        memset(it, 0, sizeof *it);
+    struct item *it = xcalloc(1, sizeof *it); /* without an id: refused at the end of the turn */
+    if (len <= QUEUE_JOB_MAX && q->adds_bytes + len <= QUEUE_PENDING_MAX && strlen(id) < ID_MAX) {
         str_copy(it->id, id, sizeof it->id);
-        memcpy(it->data, data, len);
+        it->data = data;
         it->len = len;
         q->adds_bytes += len;
     }

@@ -53,8 +53,9 @@ const char *queue_name(const struct queue *q);
 
 /* ---- add.c */
 typedef void (*queue_done_fn)(enum queue_status s, const char *why, void *arg);
-/* A new job at the head of wait (or paused). id: id_new() form. data: JSON text, copied. Adds of one loop turn go as
- * one group: native HSETs and one script call for the ids (Lua hashes every byte of its arguments). */
+/* A new job at the head of wait (or paused). id: id_new() form. data: JSON text; it is not copied and must stay as it is
+ * until done is called. Adds of one loop turn go as one group: native HSETs and one script call for the ids (Lua hashes
+ * every byte of its arguments). */
 void queue_add(struct queue *q, const char *id, const void *data, size_t len, queue_done_fn done, void *arg);
 
 /* ---- take.c */

@@ -16,12 +16,26 @@
 
 #define SCRATCH_MAX  (64u << 20)
 #define SCRATCH_KEEP (256u << 10) /* a larger scratch buffer is given back after use */
+#define LARGE_BYTES  4096u        /* an argument of so many is not copied by way of scratch */
+#define CUTS_MAX     4
 #define WORDS_MAX    32
 #define GRACE_S      0.05
 
 /* ---- formatting */
 
-static int format(struct redis *r, int argc, const char *const *argv, const size_t *lens)
+/* A command that is not in scratch as a whole: its large arguments stay where they are. */
+struct cuts {
+    int n;
+    size_t large_bytes;
+    struct {
+        size_t at; /* where in scratch it belongs */
+        const char *data;
+        size_t len;
+    } large[CUTS_MAX];
+};
+
+/* cuts NULL: everything is copied. */
+static int format(struct redis *r, int argc, const char *const *argv, const size_t *lens, struct cuts *cuts)
 {
     struct buf *b = &r->scratch;
     if (b->max == 0)
@@ -31,10 +45,18 @@ static int format(struct redis *r, int argc, const char *const *argv, const size
         return -1;
     for (int i = 0; i < argc; i++) {
         size_t len = lens != NULL ? lens[i] : strlen(argv[i]);
+        bool large = cuts != NULL && len >= LARGE_BYTES && cuts->n < CUTS_MAX;
         char head[32];
         int n = snprintf(head, sizeof head, "$%zu\r\n", len);
-        if (buf_append(b, head, (size_t)n) < 0 || buf_append(b, argv[i], len) < 0 ||
-            buf_append(b, "\r\n", 2) < 0)
+        if (buf_append(b, head, (size_t)n) < 0 || (!large && buf_append(b, argv[i], len) < 0))
+            return -1;
+        if (large) {
+            cuts->large[cuts->n].at = b->len;
+            cuts->large[cuts->n].data = argv[i];
+            cuts->large[cuts->n++].len = len;
+            cuts->large_bytes += len;
+        }
+        if (buf_append(b, "\r\n", 2) < 0)
             return -1;
     }
     return 0;
@@ -106,23 +128,43 @@ static int send_again(struct redis *r, struct redis_pending *p)
     return 0;
 }
 
-static int send_formatted(struct redis *r, redis_reply_fn fn, void *arg, bool repeatable)
+/* What follows the first `at` bytes of scratch. Room was made for it: half a command must not leave. */
+static void append_rest(struct redis *r, const struct cuts *cuts, size_t at)
+{
+    redisContext *c = &r->ac->c;
+    for (int i = 0; i < cuts->n; i++) {
+        size_t end = i + 1 < cuts->n ? cuts->large[i + 1].at : r->scratch.len;
+        if (redisAppendFormattedCommand(c, cuts->large[i].data, cuts->large[i].len) != 0 ||
+            redisAppendFormattedCommand(c, r->scratch.data + at, end - at) != 0)
+            fatal(EXIT_CODE_NOMEM, "no memory for half a command");
+        at = end;
+    }
+}
+
+/* Sends what scratch and cuts hold. again: it is kept, to be repeated. */
+static int send_formatted(struct redis *r, redis_reply_fn fn, void *arg, const struct cuts *cuts, bool again)
 {
     if (r->ac == NULL)
         return -1;
+    size_t first = cuts->n > 0 ? cuts->large[0].at : r->scratch.len;
+    sds room = sdsMakeRoomFor(r->ac->c.obuf, r->scratch.len + cuts->large_bytes);
+    if (room == NULL)
+        return -1;
+    r->ac->c.obuf = room;
     struct redis_pending *p = NULL;
     if (fn != NULL) {
         p = xcalloc(1, sizeof *p);
         p->fn = fn;
         p->arg = arg;
-        if (repeatable) {
+        if (again) {
             p->again = xmalloc(r->scratch.len);
             memcpy(p->again, r->scratch.data, r->scratch.len);
             p->again_len = r->scratch.len;
         }
     }
-    int rc =
-        redisAsyncFormattedCommand(r->ac, p != NULL ? on_reply : NULL, p, r->scratch.data, r->scratch.len);
+    int rc = redisAsyncFormattedCommand(r->ac, p != NULL ? on_reply : NULL, p, r->scratch.data, first);
+    if (rc == 0)
+        append_rest(r, cuts, first);
     trim_scratch(r);
     if (rc != 0) {
         if (p != NULL)
@@ -138,9 +180,10 @@ static int send_formatted(struct redis *r, redis_reply_fn fn, void *arg, bool re
 int redis_send(struct redis *r, redis_reply_fn fn, void *arg, int argc, const char *const *argv,
                const size_t *lens)
 {
-    if (format(r, argc, argv, lens) < 0)
+    struct cuts cuts = {0};
+    if (format(r, argc, argv, lens, &cuts) < 0)
         return -1;
-    return send_formatted(r, fn, arg, false);
+    return send_formatted(r, fn, arg, &cuts, false);
 }
 
 /* Splits text in place at single spaces. */
@@ -210,8 +253,8 @@ void redis_script_call(struct redis *r, const struct redis_script *s, redis_repl
     for (int i = 0; i < argc + 3; i++)
         all_lens[i] = i >= 3 && lens != NULL ? lens[i - 3] : strlen(all[i]);
     int rc = -1;
-    if (r->state == REDIS_READY && format(r, argc + 3, all, all_lens) == 0)
-        rc = send_formatted(r, fn, arg, true);
+    if (r->state == REDIS_READY && format(r, argc + 3, all, all_lens, NULL) == 0)
+        rc = send_formatted(r, fn, arg, &(struct cuts){0}, true);
     free(all);
     free(all_lens);
     if (rc < 0 && fn != NULL)
