@@ -9,12 +9,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "common/base/fd.h"
 #include "common/base/id.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
+
+#define SEND_BUFFER (1 << 20) /* of a unix socket: hiredis moves what a write leaves over */
 
 static void schedule(struct redis *r, bool far);
 
@@ -168,6 +171,8 @@ static void open_connection(struct redis *r)
         return;
     }
     fd_set_cloexec(ac->c.fd, true);
+    if (t->host == NULL) /* TCP finds its own size */
+        (void)setsockopt(ac->c.fd, SOL_SOCKET, SO_SNDBUF, &(int){SEND_BUFFER}, sizeof(int));
     ac->data = r;
     r->ac = ac;
     r->state = REDIS_CONNECTING;
