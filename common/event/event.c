@@ -102,11 +102,19 @@ int event_scan(struct json_scan *s, struct event *e)
 
 static bool given(const struct event *e, enum event_field f)
 {
-    return e->field[f].text != NULL && !json_is_blank(&e->field[f]);
+    const struct json_slice *v = &e->field[f];
+    if (v->text == NULL)
+        return false;
+    /* nearly always a string that begins with a plain character */
+    if (v->type == JSON_STRING && v->text[1] > ' ' && v->text[1] != '"' && v->text[1] != '\\')
+        return true;
+    return !json_is_blank(v);
 }
 
 static void copy_key(const struct json_slice *id, char *key, size_t size)
 {
+    if (key == NULL)
+        return;
     if (id->type == JSON_STRING) {
         if (json_text(id, key, size) < 0)
             *key = '\0';
@@ -130,7 +138,8 @@ static bool needs_user(const struct event *e, const struct event_context *c)
 enum event_fault event_check_scanned(const struct event *e, const struct event_context *c, char *key,
                                      size_t key_size)
 {
-    *key = '\0';
+    if (key != NULL)
+        *key = '\0';
     if (e->value.type != JSON_OBJECT)
         return EVENT_NOT_OBJECT;
     if (c->max_bytes > 0 && e->value.len > c->max_bytes)
@@ -226,21 +235,34 @@ static long write_kept(const struct event *e, const struct plan *p, struct buf *
     return buf_append(out, at, (size_t)(close - at)) < 0 ? -1 : left;
 }
 
-/* One added member; the value is a text to be quoted (value_len 0) or JSON. The names need no escapes. */
+static char *put(char *at, const void *text, size_t len)
+{
+    memcpy(at, text, len);
+    return at + len;
+}
+
+/* One added member; the value is a text of ours to be quoted (value_len 0), or JSON. Neither it nor the names need
+ * escapes. */
 static int add_member(struct buf *out, long *members, enum event_field f, const char *value, size_t value_len)
 {
-    char head[32];
-    size_t n = 0, name = strlen(names[f]);
-    if ((*members)++ > 0)
-        head[n++] = ',';
-    head[n++] = '"';
-    memcpy(head + n, names[f], name);
-    n += name;
-    head[n++] = '"';
-    head[n++] = ':';
-    if (buf_append(out, head, n) < 0)
+    size_t name = strlen(names[f]);
+    bool quoted = value_len == 0;
+    if (quoted)
+        value_len = strlen(value);
+    if (buf_reserve(out, name + value_len + 6) < 0)
         return -1;
-    return value_len > 0 ? buf_append(out, value, value_len) : buf_put_json(out, value, strlen(value));
+    char *at = out->data + out->len;
+    at = put(at, ",\"", 2);
+    if ((*members)++ == 0) { /* the first needs no comma */
+        at[-2] = '"';
+        at--;
+    }
+    at = put(put(at, names[f], name), "\":\"", 3);
+    at = put(quoted ? at : at - 1, value, value_len);
+    if (quoted)
+        *at++ = '"';
+    out->len = (size_t)(at - out->data);
+    return 0;
 }
 
 static int write_added(const struct event *e, const struct event_context *c, const struct plan *p,

@@ -28,6 +28,7 @@ event_fault_name(enum event_fault f); /* "not_object" ... : the reason in metric
 const char *
 event_fault_text(enum event_fault f); /* the sentence of the answer (rudder-server's where it has one) */
 
+/* Its texts need no escapes in JSON. */
 struct event_context {
     const char *type;     /* forced by the endpoint ("track"), or NULL inside a batch */
     uint64_t received_ms; /* wall clock */
@@ -63,7 +64,7 @@ struct event {
 /* Validates the next value of the input and indexes it, in the same pass. 0, or -1 with s->why set. */
 int event_scan(struct json_scan *s, struct event *e);
 /* The order key (userId, else anonymousId; a string's content, the text of anything else) is copied to key
- * (terminated; "" when it does not fit). */
+ * (terminated; "" when it does not fit). key may be NULL: not wanted. */
 enum event_fault event_check_scanned(const struct event *e, const struct event_context *c, char *key,
                                      size_t key_size);
 /* Appends the event as it is stored: its own text less writeKey, with type forced where the endpoint says so, and, where

@@ -89,9 +89,8 @@ static const char *decode(struct ingest *g, struct http_request *r, struct sourc
 static void look(struct taking *t)
 {
     const struct body *b = &t->g->body;
-    char key[MSG_KEY_MAX];
     for (size_t i = 0; i < b->n; i++) {
-        enum event_fault f = event_check_scanned(&b->events[i], &t->context, key, sizeof key);
+        enum event_fault f = event_check_scanned(&b->events[i], &t->context, NULL, 0);
         if (f == EVENT_OK) {
             t->good++;
             t->good_bytes += b->events[i].value.len;
@@ -158,11 +157,10 @@ static int set_aside_one(struct taking *t, struct waiter *w, enum event_fault f,
 static int set_aside(struct taking *t, struct waiter *w)
 {
     const struct body *b = &t->g->body;
-    char key[MSG_KEY_MAX];
     w->fault = t->first_bad;
     for (size_t i = 0; i < b->n && t->invalid + t->big > 0; i++) {
         const struct json_slice *v = &b->events[i].value;
-        enum event_fault f = event_check_scanned(&b->events[i], &t->context, key, sizeof key);
+        enum event_fault f = event_check_scanned(&b->events[i], &t->context, NULL, 0);
         if (f != EVENT_OK && set_aside_one(t, w, f, v->text, v->len, 1) < 0)
             return -1;
     }
@@ -175,9 +173,8 @@ static int take_good(struct taking *t, struct waiter *w)
 {
     const struct body *b = &t->g->body;
     bool all = t->good == b->n;
-    char key[MSG_KEY_MAX];
     for (size_t i = 0; i < b->n; i++)
-        if (all || event_check_scanned(&b->events[i], &t->context, key, sizeof key) == EVENT_OK)
+        if (all || event_check_scanned(&b->events[i], &t->context, NULL, 0) == EVENT_OK)
             if (fanout_take(t->g, t->s, &b->events[i], &t->context, w) < 0)
                 return -1;
     return 0;
