@@ -104,3 +104,21 @@ def test_destination_down(make_dray, make_sink, sink, ledger):
     ledger.settle(20)
     assert ledger.duplicates() == {}
     ledger.check(dray)
+
+
+def test_a_worker_that_ends_meanwhile_leaves_nothing_locked(make_dray, sink, ledger):
+    """With the locks of the defaults: what it held is not left to the stalled check, half a minute later."""
+    dray = make_dray(conf={"master": {"drain": "2s"}, "delivery": {"timeout": "1500ms"}})
+    pid = dray.redis_pid()
+    sink.behave(delay=1)
+    Load(dray, ledger, events=200, clients=8, batch=5).start().join()
+    r = dray.redis()
+    wait_for(lambda: r.llen("{dray}:sink:active") > 0, 10)
+    os.kill(pid, signal.SIGSTOP)
+    dray.cli("scale", "delivery", "1")
+    record = wait_for(lambda: dray.log.records("child_drained", child_kind="delivery"), 10)[0]
+    os.kill(pid, signal.SIGCONT)
+    assert int(record["left"]) > 0
+    wait_for(lambda: dray.log.records("jobs_handed_back", prefix="0"), 5)
+    ledger.settle(10)
+    ledger.check(dray)
