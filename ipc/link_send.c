@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -72,6 +73,38 @@ static void stop(struct link_send *l)
     ev_clear_pending(l->loop, &l->flush);
 }
 
+static size_t pack_head(const struct link_send *l, const struct link_batch *b,
+                        unsigned char head[MSG_BATCH_HEAD_MAX])
+{
+    size_t len;
+    if (msg_pack_batch_head(head, &len, l->generation, b->id, b->tries, b->source, b->queue, b->order_key,
+                            b->n_events, b->body.len) < 0)
+        panic("batch %s cannot be a message", b->id);
+    return len;
+}
+
+/* Which batches had the worker read? Not what is unsent, and not what still lies in the pipe: its last bytes are those
+ * of END and of a batch that is only partly sent, then those of the batches before it. */
+static void mark_read(struct link_send *l)
+{
+    int left = 0;
+    if (ioctl(l->batch_fd, FIONREAD, &left) < 0 || left < 0)
+        left = 0; /* not known: all of it, as far as we can tell */
+    size_t unread = (size_t)left, tail = l->end_at;
+    if (l->unsent != &l->in_flight)
+        tail = l->unsent_at;
+    unread -= tail < unread ? tail : unread;
+    for (struct list *at = l->unsent; at != &l->in_flight; at = at->next)
+        batch_of(at)->was_read = false;
+    for (struct list *at = l->unsent->prev; at != &l->in_flight; at = at->prev) {
+        unsigned char head[MSG_BATCH_HEAD_MAX];
+        struct link_batch *b = batch_of(at);
+        size_t frame = pack_head(l, b, head) + b->body.len;
+        b->was_read = unread == 0;
+        unread -= frame < unread ? frame : unread;
+    }
+}
+
 /* Both ends are closed first, so that a worker that still lives sees the end of this link before anything returned
  * comes to it by another. */
 static void gone(struct link_send *l, const char *why, bool broken)
@@ -80,6 +113,7 @@ static void gone(struct link_send *l, const char *why, bool broken)
         return;
     l->is_gone = true;
     stop(l);
+    mark_read(l);
     fd_close(&l->batch_fd);
     fd_close(&l->ack_fd);
     bool clean = !broken && list_empty(&l->in_flight) && !frame_reader_torn(&l->reader);
@@ -112,11 +146,7 @@ static int gather(struct link_send *l, unsigned char heads[GATHER][MSG_BATCH_HEA
     struct list *at = l->unsent;
     for (int i = 0; i < GATHER && at != &l->in_flight; i++, at = at->next) {
         struct link_batch *b = batch_of(at);
-        size_t head_len;
-        if (msg_pack_batch_head(heads[i], &head_len, l->generation, b->id, b->tries, b->source, b->queue,
-                                b->order_key, b->n_events, b->body.len) < 0)
-            panic("batch %s cannot be a message", b->id);
-        iov[n++] = (struct iovec){.iov_base = heads[i], .iov_len = head_len};
+        iov[n++] = (struct iovec){.iov_base = heads[i], .iov_len = pack_head(l, b, heads[i])};
         iov[n++] = (struct iovec){.iov_base = b->body.data, .iov_len = b->body.len};
     }
     if (at == &l->in_flight && l->ending && !l->ended) {
@@ -338,9 +368,14 @@ void link_send_free(struct link_send *l)
         destroy(l);
 }
 
+bool link_send_open(const struct link_send *l)
+{
+    return link_send_alive(l) && l->credit_batches > 0 && l->credit_bytes > 0;
+}
+
 bool link_send_may(const struct link_send *l, size_t bytes)
 {
-    if (!link_send_alive(l) || l->n >= l->credit_batches || l->credit_bytes == 0)
+    if (!link_send_open(l) || l->n >= l->credit_batches)
         return false;
     return l->n == 0 || l->bytes + bytes <= l->credit_bytes;
 }

@@ -26,11 +26,12 @@
 struct link_batch {
     struct list link; /* in the link's list while it is in flight */
     char id[ID_SIZE];
-    uint32_t tries;                         /* times it was in hand at a death */
+    uint32_t tries;                         /* times it was in hand at a death; the owner counts */
     const char *source, *queue, *order_key; /* the owner's, as long as the batch lives */
     uint32_t n_events;
     struct buf body;      /* msg_pack_event pieces; not changed while in flight */
     struct link_send *on; /* the link it is in flight on, or NULL */
+    bool was_read;        /* returned: the worker had read all of it, and may have died of it */
 };
 
 struct link_send;
@@ -67,6 +68,7 @@ void link_send_each(const struct link_send *l, void (*fn)(const char *what, cons
 size_t link_send_in_flight(const struct link_send *l); /* batches */
 size_t link_send_bytes_in_flight(const struct link_send *l);
 bool link_send_alive(const struct link_send *l);  /* not yet seen to be broken or ended */
+bool link_send_open(const struct link_send *l);   /* alive, and the worker grants credit at all */
 bool link_send_ending(const struct link_send *l); /* END was asked for, or the worker is leaving in order */
 uint32_t link_send_slot(const struct link_send *l);
 uint32_t link_send_generation(const struct link_send *l);

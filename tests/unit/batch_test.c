@@ -364,6 +364,38 @@ static void test_suspect_travels_alone(void **state)
     end_links(2);
 }
 
+/* The worker whose link is kept for a suspect leaves, or loses its Redis: another one gets it. */
+static void test_suspect_is_not_tied_to_a_closed_link(void **state)
+{
+    (void)state;
+    for (int leaves = 0; leaves < 2; leaves++) {
+        make_set(100, 10., 1 << 20);
+        make_links(2);
+        turn(5);
+        push(2);
+        turn(10);
+        push(1);
+        struct batch *suspect = ready_pop(&ready);
+        suspect->lb.tries = READY_SUSPECT;
+        ready_push(&ready, suspect);
+        turn(10); /* both have one in flight: it waits for one of them */
+        const struct link *kept = links_find(&links, workers[0].send);
+        int shut = kept->alone == &suspect->lb ? 0 : 1;
+        if (leaves)
+            link_recv_leave(workers[shut].recv);
+        else
+            link_recv_credit(workers[shut].recv, 0, 0);
+        turn(5);
+        link_recv_stored(workers[!shut].recv, workers[!shut].ids[0], false);
+        turn(10);
+        assert_int_equal(workers[!shut].n, 2);
+        assert_string_equal(workers[!shut].ids[1], suspect->lb.id);
+        end_links(2);
+        batch_set_fini(&set);
+    }
+    make_set(100, 10., 1 << 20); /* for the teardown */
+}
+
 static void test_returned_in_order(void **state)
 {
     (void)state;
@@ -422,6 +454,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_copies_are_equal, setup, teardown),
         cmocka_unit_test_setup_teardown(test_spread_and_credit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_suspect_travels_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_suspect_is_not_tied_to_a_closed_link, setup, teardown),
         cmocka_unit_test_setup_teardown(test_returned_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(test_parked, setup, teardown),
     };

@@ -274,6 +274,32 @@ static void test_freed_in_its_events(void **state)
     assert_null(sender);
 }
 
+/* What was unsent, or still in the pipe, was not in the worker's hand. */
+static void test_which_batches_were_read(void **state)
+{
+    (void)state;
+    unsigned in_hand = 0, in_pipe = 0;
+    fill(0, 8, 3, 100000);
+    make_sender();
+    make_receiver();
+    link_recv_credit(receiver, 8, 64u << 20);
+    turns(3);
+    seen.to_put = 8;
+    put_what_fits();
+    UNTIL(seen.received > 0);
+    turns(1); /* the pipe is filled again */
+    link_recv_free(receiver);
+    receiver = NULL;
+    UNTIL(seen.sender_gone == 1);
+    assert_int_equal(seen.returned, 8);
+    for (size_t i = 0; i < 8; i++) {
+        assert_int_equal(batches[i].b.was_read, batches[i].received);
+        in_hand += batches[i].b.was_read;
+        in_pipe += !batches[i].b.was_read;
+    }
+    assert_true(in_hand > 0 && in_pipe > 1);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -288,6 +314,7 @@ int main(void)
         T(test_ready_does_not_recurse),
         T(test_worker_dies_with_batches_in_hand),
         T(test_acks_are_read_to_the_end_after_epipe),
+        T(test_which_batches_were_read),
         T(test_orderly_leave),
         T(test_sender_ends),
         T(test_sender_goes),

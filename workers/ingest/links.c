@@ -76,9 +76,14 @@ static struct link *keep(const struct link_set *s, const struct link_batch *b)
     struct link *l, *best = NULL;
     list_foreach(l, &s->links, struct link, link)
     {
-        if (l->alone == b)
+        if (l->alone == b && link_send_open(l->send))
             return l;
-        if (l->alone == NULL && link_send_alive(l->send) &&
+        if (l->alone == b) /* its worker leaves, or takes nothing for now: there may be a better one */
+            l->alone = NULL;
+    }
+    list_foreach(l, &s->links, struct link, link)
+    {
+        if (l->alone == NULL && link_send_open(l->send) &&
             (best == NULL || link_send_in_flight(l->send) < link_send_in_flight(best->send)))
             best = l;
     }

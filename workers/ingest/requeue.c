@@ -98,7 +98,7 @@ void requeue_returned(struct ingest *g, struct list *returned, bool clean)
         lb->on = NULL;
         links_forget(&g->links, lb);
         n++;
-        if (!clean)
+        if (!clean && lb->was_read)
             lb->tries++;
         if (lb->tries > READY_SUSPECT) {
             log_crit("batch_poison", "batch=%s deaths=%u source=%s queue=%s events=%u", lb->id, lb->tries,

@@ -2,7 +2,8 @@
  *
  * A batch that was in hand at two deaths travels alone; at the third it is set aside as poison, and its requests get
  * their 2xx once that is on disk: it is kept where a person can see it, while an error would make the sender bring it
- * back to kill three more workers. An orderly end of a worker is no death. */
+ * back to kill three more workers. An orderly end of a worker is no death, and what it had not read was not in its
+ * hand. */
 #ifndef DRAY_WORKERS_INGEST_REQUEUE_H
 #define DRAY_WORKERS_INGEST_REQUEUE_H
 
