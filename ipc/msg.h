@@ -74,6 +74,9 @@ struct msg_part { /* STATS, METRICS */
     const char *bytes;
     uint32_t len;
 };
+struct msg_unlink {
+    uint32_t peer_generation;
+};
 struct msg_drain {
     uint32_t deadline_ms;
     char reason[MSG_TEXT_MAX];
@@ -134,6 +137,7 @@ struct msg {
         struct msg_link link;
         struct msg_part stats;
         struct msg_part metrics;
+        struct msg_unlink unlink;
         struct msg_drain drain;
         struct msg_drained drained;
         struct msg_level level;

@@ -149,6 +149,11 @@ void msg_pack_metrics(struct msg_out *o, const struct msg *m)
     put_part(o, &m->u.metrics);
 }
 
+void msg_pack_unlink(struct msg_out *o, const struct msg *m)
+{
+    put_number(o, m->u.unlink.peer_generation);
+}
+
 void msg_pack_drain(struct msg_out *o, const struct msg *m)
 {
     put_number(o, m->u.drain.deadline_ms);

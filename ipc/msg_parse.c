@@ -115,6 +115,11 @@ bool msg_parse_metrics(struct mpwalk *w, struct msg *m, const char **why)
     return verdict(part(w, &m->u.metrics), "METRICS: wrong part", why);
 }
 
+bool msg_parse_unlink(struct mpwalk *w, struct msg *m, const char **why)
+{
+    return verdict(number(w, &m->u.unlink.peer_generation), "UNLINK: wrong field", why);
+}
+
 bool msg_parse_drain(struct mpwalk *w, struct msg *m, const char **why)
 {
     struct msg_drain *d = &m->u.drain;

@@ -11,6 +11,7 @@
 #include "common/base/str.h"
 #include "master/health.h"
 #include "master/listen.h"
+#include "master/peer.h"
 #include "master/reap.h"
 #include "master/state.h"
 
@@ -80,6 +81,14 @@ static const char *on_stats(struct slot *s, const struct msg *m)
     return NULL;
 }
 
+static const char *on_unlink(struct slot *s, const struct msg *m)
+{
+    peer_unlinked(
+        s,
+        m->u.unlink.peer_generation); /* the tick introduces: a peer that is dying is not up any more then */
+    return NULL;
+}
+
 static const char *on_drained(struct slot *s, const struct msg *m)
 {
     log_info("child_drained", "child_kind=%s child_slot=%u child_gen=%u left=%u", s->kind->name, s->index,
@@ -98,8 +107,8 @@ static const struct {
     enum msg_type type;
     handler_fn fn;
 } handlers[] = {
-    {MSG_HELLO, on_hello}, {MSG_READY, on_ready},     {MSG_BEAT, on_beat},     {MSG_EXTEND, on_extend},
-    {MSG_STATS, on_stats}, {MSG_DRAINED, on_drained}, {MSG_REAPED, on_reaped},
+    {MSG_HELLO, on_hello}, {MSG_READY, on_ready},   {MSG_BEAT, on_beat},       {MSG_EXTEND, on_extend},
+    {MSG_STATS, on_stats}, {MSG_UNLINK, on_unlink}, {MSG_DRAINED, on_drained}, {MSG_REAPED, on_reaped},
 };
 
 static void refuse(struct slot *s, const char *why)

@@ -90,3 +90,12 @@ void peer_introduce_all(struct master *m)
                                                           !is_linked(a, b->generation)) introduce(a, b);
     }
 }
+
+void peer_unlinked(struct slot *sender, uint32_t generation)
+{
+    for (unsigned i = 0; i < sender->n_linked; i++)
+        if (sender->linked[i] == generation) {
+            sender->linked[i] = sender->linked[--sender->n_linked];
+            return;
+        }
+}

@@ -15,7 +15,8 @@
 #include "master/reap.h"
 #include "master/state.h"
 
-#define STAGES 4
+#define STAGES     4
+#define ROLL_TRIES 3 /* early deaths of a successor before the old process is kept */
 
 /* ------------------------------------------------------------------ looking */
 
@@ -172,8 +173,10 @@ static void turn_successor(struct slot *s)
         old->roll = false;
         old->retired = true; /* has no place any more: drained below, freed when gone */
         health_changed(s->master);
-    } else if (s->state == SLOT_WAIT || s->state == SLOT_FAIL) {
-        abort_roll(s, s->state == SLOT_WAIT ? "it died" : "it cannot work");
+    } else if (s->state == SLOT_FAIL) {
+        abort_roll(s, "it cannot work");
+    } else if (s->state == SLOT_WAIT && s->restart.early >= ROLL_TRIES) {
+        abort_roll(s, "it dies before it is ready");
     }
 }
 

@@ -388,6 +388,13 @@ void child_extend(struct child *c, uint32_t ms, const char *why)
     say(c, &m);
 }
 
+void child_unlinked(struct child *c, uint32_t peer_generation)
+{
+    struct msg m = {.type = MSG_UNLINK, .generation = c->generation};
+    m.u.unlink.peer_generation = peer_generation;
+    say(c, &m);
+}
+
 void child_reaped(struct child *c, const char *token, uint32_t jobs)
 {
     struct msg m = {.type = MSG_REAPED, .generation = c->generation, .u.reaped.jobs = jobs};

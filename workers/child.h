@@ -59,6 +59,8 @@ bool child_orphan(const struct child *c); /* the master is gone */
 void child_ready(struct child *c);                                /* once */
 void child_extend(struct child *c, uint32_t ms, const char *why); /* READY needs longer */
 void child_drained(struct child *c, unsigned left); /* the loop ends, exit 0 (81 when orphaned) */
+/* A sender's link is gone, for whatever reason: the master makes another if that peer is still up. */
+void child_unlinked(struct child *c, uint32_t peer_generation);
 void child_reaped(struct child *c, const char *token, uint32_t jobs);
 void child_exit(struct child *c, enum exitcode code); /* leave the loop at once */
 

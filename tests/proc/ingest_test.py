@@ -261,6 +261,18 @@ def test_a_dead_workers_batches_go_to_another(master):
     assert p.wait().status == 200
 
 
+def test_a_lost_link_is_told_to_the_master(master):
+    """A broken link between two living processes must not keep them apart for ever."""
+    first = Worker(master, 0, 5)
+    p = Posting(master, batch("a"))
+    first.expect()
+    first.die()
+    assert master.expect("UNLINK").fields == [5]
+    second = Worker(master, 0, 5)  # the same incarnation, by new pipes
+    second.stored(second.expect())
+    assert p.wait().status == 200
+
+
 def test_an_orderly_leave_is_no_death(master):
     one = Worker(master, 0, 1)
     p = Posting(master, batch("a"))

@@ -191,6 +191,8 @@ static void on_link_gone(struct link_send *send, struct list *returned, bool cle
              link_send_generation(send), clean ? "true" : "false", list_empty(returned) ? "false" : "true");
     if (l != NULL)
         links_remove(&g->links, l);
+    if (!g->draining)
+        child_unlinked(g->child, link_send_generation(send));
     requeue_returned(g, returned, clean || link_send_ending(send));
     dead->send = send;
     list_push_back(&g->gone_links, &dead->link); /* freed outside of its own call */
