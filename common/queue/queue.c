@@ -94,6 +94,14 @@ void queue_leave(struct queue *q)
 
 /* ---- calls */
 
+/* The ACL says no: somebody can mend that, and until then a batch is not worth less. */
+static bool is_denied(const struct redisReply *reply)
+{
+    char word[16];
+    redis_error_word(reply, word, sizeof word);
+    return strcmp(word, "NOPERM") == 0 || strcmp(word, "NOAUTH") == 0;
+}
+
 enum queue_status queue_status_of(enum redis_status status, const struct redisReply *reply, const char **why)
 {
     switch (status) {
@@ -102,7 +110,7 @@ enum queue_status queue_status_of(enum redis_status status, const struct redisRe
         return QUEUE_OK;
     case REDIS_ERROR:
         *why = reply->str;
-        return redis_error_is_temporary(reply) ? QUEUE_REFUSED : QUEUE_BROKEN;
+        return redis_error_is_temporary(reply) || is_denied(reply) ? QUEUE_REFUSED : QUEUE_BROKEN;
     case REDIS_UNKNOWN:
         *why = "the connection to Redis was lost";
         return QUEUE_UNKNOWN;

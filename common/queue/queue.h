@@ -36,7 +36,7 @@ enum queue_status {
     QUEUE_DUPLICATE, /* add: a job of this id is or was there; nothing was changed */
     QUEUE_LOST,      /* the lock is not (any more) this token's; nothing was changed */
     QUEUE_MISSING,   /* there is no such job */
-    QUEUE_REFUSED,   /* Redis said no for now (OOM, READONLY, LOADING...): why; nothing was changed */
+    QUEUE_REFUSED,   /* Redis said no for now (OOM, READONLY, NOPERM...): why; nothing was changed */
     QUEUE_BROKEN,    /* Redis said no for good (WRONGTYPE...): why */
     QUEUE_UNKNOWN,   /* the connection was lost: it may have happened; safe to repeat */
     QUEUE_AWAY,      /* no connection: it has not happened */

@@ -455,7 +455,15 @@ def test_each_pause_ends_in_its_own_time(fake_master, redis_server, make_sink):
     assert len(late.requests) == 1
 
 
-def test_an_unknown_destination_is_refused_for_now(worker):
+def test_a_batch_for_an_unknown_destination_waits_in_redis(worker, redis_server):
+    r = redis_server.client()
     link = worker.link()
-    link.send_batch(batch_id(1), [event(1)], queue="other")
-    assert link.expect("REFUSED").fields[:2] == [batch_id(1), True]
+    for n in range(20):
+        link.send_batch(batch_id(n), [event(n)], queue="other%d" % (n % 10))
+        assert link.expect("STORED").fields == [batch_id(n), False]
+    assert r.lrange(PREFIX + ":other3:wait", 0, -1) == [batch_id(13).encode(), batch_id(3).encode()]
+    assert r.hexists(PREFIX + ":other3:" + batch_id(3), "data")
+    assert worker.log().count("event=destination_unknown") == 10
+    for n in range(20, 27):
+        link.send_batch(batch_id(n), [event(n)], queue="more%d" % n)
+    assert sorted(link.expect("STORED", "REFUSED").name for _ in range(7)) == ["REFUSED"] + ["STORED"] * 6

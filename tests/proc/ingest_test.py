@@ -249,6 +249,21 @@ def test_refused_for_good_is_set_aside(master):
     assert json.loads(r.data)["batch"][0]["event"] == "a"
 
 
+def test_a_full_quarantine_is_told_once_a_beat(ingest):
+    master = ingest(quarantine={"max_size": "64KiB"}, ingest={"ack_timeout": "500ms", "flush_at": 1})
+    w = Worker(master)
+    pad = "x" * 8000
+    postings = [Posting(master, batch("e%d%s" % (n, pad))) for n in range(30)]
+    for _ in postings:
+        w.send("REFUSED", w.expect().fields[0], False, 0, "never")
+    answers = [p.wait().status for p in postings]
+    assert set(answers) == {200, 503} and len(master.quarantine()) == answers.count(200)
+    said = master.log().count("event=quarantine_refused")
+    for _ in range(5):
+        master.expect("BEAT")
+    assert 0 < master.log().count("event=quarantine_refused") - said <= 7
+
+
 def test_a_dead_workers_batches_go_to_another(master):
     one = Worker(master, 0, 1)
     p = Posting(master, batch("a"))

@@ -290,6 +290,20 @@ static void renewing(void **state)
     is("0", "EXISTS " B "ghost " B "ghost:lock");
 }
 
+/* What an ACL denies is not the job's fault. */
+static void denied_is_refused(void **state)
+{
+    struct rig *g = *state;
+    add(g, "b1", "{}");
+    take(g, 1);
+    server_ask(&server, "ACL SETUSER default -evalsha -hset");
+    assert_int_equal(complete(g, "b1", "{}"), QUEUE_REFUSED);
+    assert_int_equal(add(g, "b2", "{}"), QUEUE_REFUSED);
+    server_ask(&server, "ACL SETUSER default +@all");
+    assert_int_equal(add(g, "b2", "{}"), QUEUE_OK);
+    assert_int_equal(complete(g, "b1", "{}"), QUEUE_OK);
+}
+
 /* More locks than one call of Lua could pass on. */
 static void renewing_very_many(void **state)
 {
@@ -348,6 +362,7 @@ int main(void)
         T(handing_back_leaves_no_trace),
         T(renewing),
         T(renewing_very_many),
+        T(denied_is_refused),
         T(a_turn_is_one_round_trip),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);

@@ -201,6 +201,47 @@ static void on_wake(void *arg)
     claim_wake(arg);
 }
 
+static struct queue_options queue_options_of(const struct delivery *d, const char *id)
+{
+    const struct conf *c = d->conf;
+
+    return (struct queue_options){
+        .prefix = c->queue.prefix,
+        .name = id,
+        .token = child_token(d->child),
+        .lock_ms = c->queue.lock_duration_ms,
+        .stalled_interval_ms = c->queue.stalled_interval_ms,
+        .max_stalled = c->queue.max_stalled_count,
+        .keep_completed_count = c->queue.keep_completed_count,
+        .keep_completed_age_ms = c->queue.keep_completed_age_ms,
+        .keep_failed_age_ms = c->queue.keep_failed_age_ms,
+    };
+}
+
+struct dest *delivery_stray(struct delivery *d, const char *queue)
+{
+    struct queue_options o = queue_options_of(d, queue);
+    struct conf_destination *conf;
+    struct dest *t;
+
+    for (size_t i = 0; i < d->n_strays; i++)
+        if (strcmp(d->strays[i]->conf->id, queue) == 0)
+            return d->strays[i];
+    if (d->n_strays == STRAYS_MAX)
+        return NULL;
+    log_warn("destination_unknown", "queue=%s remedy=%s", log_q(queue),
+             log_q("its batches are stored in Redis, where they wait for a configuration that has it"));
+    conf = xcalloc(1, sizeof(*conf));
+    conf->id = xstrdup(queue);
+    t = d->strays[d->n_strays++] = xcalloc(1, sizeof(*t));
+    t->d = d;
+    t->conf = conf;
+    list_init(&t->jobs);
+    t->queue = queue_new(d->loop, d->redis, &o);
+    t->m.added = metrics_series(child_metrics(d->child), METRIC_QUEUE_ADDED, queue, NULL);
+    return t;
+}
+
 static void make_dests(struct delivery *d, const struct redis_options *redis)
 {
     const struct conf *c = d->conf;
@@ -209,17 +250,7 @@ static void make_dests(struct delivery *d, const struct redis_options *redis)
     d->dests = xcalloc(d->n_dests + 1, sizeof(*d->dests));
     for (size_t i = 0; i < d->n_dests; i++) {
         struct dest *t = &d->dests[i];
-        const struct queue_options o = {
-            .prefix = c->queue.prefix,
-            .name = c->destinations[i].id,
-            .token = child_token(d->child),
-            .lock_ms = c->queue.lock_duration_ms,
-            .stalled_interval_ms = c->queue.stalled_interval_ms,
-            .max_stalled = c->queue.max_stalled_count,
-            .keep_completed_count = c->queue.keep_completed_count,
-            .keep_completed_age_ms = c->queue.keep_completed_age_ms,
-            .keep_failed_age_ms = c->queue.keep_failed_age_ms,
-        };
+        const struct queue_options o = queue_options_of(d, c->destinations[i].id);
 
         t->d = d;
         t->conf = &c->destinations[i];

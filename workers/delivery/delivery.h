@@ -69,9 +69,12 @@ struct dest { /* a destination and its queue */
     uint64_t failing_since_ms;           /* monotonic; 0: it takes what it is given */
     bool want_arm;                       /* the queue was found empty: its waker is armed soon */
     unsigned failed_said, failed_unsaid; /* lines on failed jobs in this second */
+    bool refused_said;                   /* a line on a refused batch, in this second */
     uint64_t counted_ms; /* last counts as holder of the tick lease; 0: the gauges are blank */
     struct dest_metrics m;
 };
+
+#define STRAYS_MAX 16
 
 struct delivery { /* the one state of the process */
     struct child *child;
@@ -82,10 +85,12 @@ struct delivery { /* the one state of the process */
     struct verdict_rules rules;
     struct dest *dests;
     size_t n_dests, next_dest; /* next_dest: who is asked first */
-    struct list links;         /* intake.c */
-    struct list held;          /* batches that wait for room on the connection, or for Redis to come back */
-    size_t adding_bytes;       /* given to the queue and not answered */
-    unsigned adds;             /* batches that are not answered, held ones too */
+    struct dest *strays[STRAYS_MAX];
+    size_t n_strays;
+    struct list links;   /* intake.c */
+    struct list held;    /* batches that wait for room on the connection, or for Redis to come back */
+    size_t adding_bytes; /* given to the queue and not answered */
+    unsigned adds;       /* batches that are not answered, held ones too */
     unsigned posting, jobs;
     unsigned returning; /* jobs that came too late and are on their way back */
     size_t job_bytes;   /* texts of jobs in hand */
@@ -118,6 +123,9 @@ void delivery_count_reply(struct delivery *d, enum delivery_script script, uint6
 /* Ends a drain when there is nothing left to do. */
 void delivery_look(struct delivery *d);
 struct dest *delivery_find(struct delivery *d, const char *queue);
+/* A destination that only an older or a newer configuration has, as long as a reload rolls: batches are added to its
+ * queue, nothing is taken from it. NULL: there are too many of them. */
+struct dest *delivery_stray(struct delivery *d, const char *queue);
 
 /* ---- intake.c: batches of the links become jobs */
 void intake_link(struct delivery *d, int batch_fd, int ack_fd);

@@ -77,9 +77,11 @@ static void on_added(enum queue_status s, const char *why, void *arg)
         } else {
             bool temporary = s == QUEUE_REFUSED || s == QUEUE_AWAY || s == QUEUE_UNKNOWN;
 
-            log_event(temporary ? LOGL_WARN : LOGL_ERROR, "batch_refused",
-                      "queue=%s batch=%s status=%s why=%s", a->dest->conf->id, a->id, queue_status_name(s),
-                      log_q(why));
+            if (!temporary || !a->dest->refused_said) /* a full Redis refuses hundreds a second */
+                log_event(temporary ? LOGL_WARN : LOGL_ERROR, "batch_refused",
+                          "queue=%s batch=%s status=%s why=%s", a->dest->conf->id, a->id,
+                          queue_status_name(s), log_q(why));
+            a->dest->refused_said |= temporary;
             refuse(a->from, a->id, temporary, why != NULL ? why : queue_status_name(s));
         }
     }
@@ -114,12 +116,14 @@ static void on_batch(struct link_recv *recv, const struct msg_batch *b, void *ar
 
     (void)recv;
     hook_at_data("batch_arrived", b->events.at, (size_t)(b->events.end - b->events.at));
-    if (t == NULL) { /* of a newer configuration than this process has */
-        refuse(l, b->id, true, "no such destination");
-        return;
-    }
     if (redis_state(d->redis) != REDIS_READY) {
         refuse(l, b->id, true, "redis is away");
+        return;
+    }
+    if (t == NULL)
+        t = delivery_stray(d, b->queue);
+    if (t == NULL) {
+        refuse(l, b->id, true, "no such destination");
         return;
     }
     a = xcalloc(1, sizeof(*a));

@@ -63,6 +63,7 @@ void watch_second(struct dest *t)
     if (t->failed_unsaid > 0)
         log_warn("jobs_failed", "queue=%s more=%u", t->conf->id, t->failed_unsaid);
     t->failed_said = t->failed_unsaid = 0;
+    t->refused_said = false;
     if (t->counted_ms == 0 || clock_mono_ms() - t->counted_ms < COUNTS_FRESH_MS)
         return;
     t->counted_ms = 0;

@@ -53,7 +53,8 @@ static void on_set_aside(void *arg, int error)
     free(a);
 }
 
-static void set_aside(struct ingest *g, struct batch *b)
+/* -1: not now; it stands in g->aside. */
+static int set_aside(struct ingest *g, struct batch *b)
 {
     struct quarantine *q = ingest_quarantine(g);
     struct aside *a = xmalloc(sizeof *a);
@@ -64,13 +65,14 @@ static void set_aside(struct ingest *g, struct batch *b)
     if (q == NULL || as_text(b, &text) < 0 ||
         quarantine_put(q, reason_of(b), b->lb.source, b->lb.queue, b->lb.id, text.data, text.len,
                        on_set_aside, a) < 0)
-        error = errno;
+        error = errno != 0 ? errno : EIO;
     buf_fini(&text);
     if (error == 0)
-        return;
+        return 0;
     log_warn("quarantine_refused", "batch=%s error=%s", b->lb.id, log_q(strerror(error)));
     free(a);
     list_push_back(&g->aside, &b->link); /* kept in memory; its requests get 503 when their time is up */
+    return -1;
 }
 
 void requeue_set_aside(struct ingest *g)
@@ -84,7 +86,12 @@ void requeue_set_aside(struct ingest *g)
     }
     while ((b = list_first(&again, struct batch, link)) != NULL) {
         list_remove(&b->link);
-        set_aside(g, b);
+        if (set_aside(g, b) < 0)
+            break;
+    }
+    while ((b = list_first(&again, struct batch, link)) != NULL) { /* full, as it seems: one line is enough */
+        list_remove(&b->link);
+        list_push_front(&g->aside, &b->link); /* in front of the one that failed: each has its turn */
     }
 }
 
@@ -103,7 +110,7 @@ void requeue_returned(struct ingest *g, struct list *returned, bool clean)
         if (lb->tries > READY_SUSPECT) {
             log_crit("batch_poison", "batch=%s deaths=%u source=%s queue=%s events=%u", lb->id, lb->tries,
                      log_q(lb->source), log_q(lb->queue), lb->n_events);
-            set_aside(g, b);
+            (void)set_aside(g, b);
         } else {
             ready_push_front(&g->ready, b); /* from the last to the first: the order stays */
         }
@@ -123,5 +130,5 @@ void requeue_refused(struct ingest *g, struct batch *b, bool temporary, uint32_t
     }
     log_error("batch_refused", "batch=%s queue=%s events=%u why=%s", b->lb.id, log_q(b->lb.queue),
               b->lb.n_events, log_q(why));
-    set_aside(g, b);
+    (void)set_aside(g, b);
 }
