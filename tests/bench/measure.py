@@ -6,13 +6,15 @@ TICK = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGESIZE")
 
 
-def cpu_seconds(pids):
-    """utime + stime of the processes."""
+def cpu_seconds(pids, children=False):
+    """utime + stime of the processes, and of the children they have waited for."""
     total = 0
     for pid in pids:
         with open("/proc/%d/stat" % pid) as f:
             fields = f.read().rsplit(")", 1)[1].split()
         total += int(fields[11]) + int(fields[12])
+        if children:
+            total += int(fields[13]) + int(fields[14])
     return total / TICK
 
 
