@@ -4,6 +4,7 @@
 
 #include <curl/curl.h>
 #include <ev.h>
+#include <stdbool.h>
 
 #include "common/base/buf.h"
 #include "common/base/list.h"
@@ -24,6 +25,7 @@ struct http_client {
     struct list spare;   /* handles ready for the next call */
     struct list sockets; /* watched */
     unsigned running, n_spare;
+    bool one_ca_file; /* libcurl's default file of certificates is there: no folder is needed beside it */
 };
 
 struct http_call {

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from lib import io_shim
+from lib import shims
 from lib.client import Load
 from lib.outcome import assert_unchanged, pids, wait_settled
 from lib.wait import wait_for
@@ -34,7 +34,7 @@ def run(dray, sink, ledger, events):
 
 def test_pipes_and_unix_sockets(make_dray, sink, ledger, tmp_path):
     """Control, batch and ack pipes, log pipes, the control socket, Redis on its unix socket."""
-    dray = make_dray(conf=PATIENT, env=io_shim.environment(tmp_path, short="local"))
+    dray = make_dray(conf=PATIENT, env=shims.bad_io(tmp_path, short="local"))
     run(dray, sink, ledger, 100)
     assert dray.cli("status", "-o", "json").returncode == 0
     assert dray.cli("restart", "delivery").returncode == 0
@@ -47,12 +47,12 @@ def test_tcp(make_dray, make_redis, sink, ledger, tmp_path):
     """Intake, console, deliveries, Redis over TCP."""
     server = make_redis(port=True)
     dray = make_dray(conf={**PATIENT, "redis": {**PATIENT["redis"], "mode": "standalone", "url": server.tcp_url}},
-                     env=io_shim.environment(tmp_path, short="tcp"))
+                     env=shims.bad_io(tmp_path, short="tcp"))
     run(dray, sink, ledger, 100)
     assert dray.stop() == 0
 
 
 @pytest.mark.release
 def test_release_build(make_dray, sink, ledger, tmp_path):
-    dray = make_dray(conf=PATIENT, env=io_shim.environment(tmp_path, short="local"))
+    dray = make_dray(conf=PATIENT, env=shims.bad_io(tmp_path, short="local"))
     run(dray, sink, ledger, 100)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from lib import io_shim, procs
+from lib import procs, shims
 from lib.client import Load, Posting
 from lib.fake_worker import Worker
 from lib.outcome import wait_settled
@@ -25,7 +25,7 @@ def test_control_at_every_write(make_dray, sink, ledger, tmp_path):
     names = ["%s.%d" % (kind, n) for kind, count in KINDS.items() for n in range(1, count + 1)]
     for name in names:
         (tmp_path / name).touch()
-    dray = make_dray(conf=QUICK, env=io_shim.environment(tmp_path, broken=tmp_path), start=False)
+    dray = make_dray(conf=QUICK, env=shims.bad_io(tmp_path, broken=tmp_path), start=False)
     dray.start(wait=False)
 
     def left():

@@ -181,8 +181,8 @@ class _Connection(asyncio.Protocol):
 
 
 class Sink:
-    def __init__(self, host="127.0.0.1", seed=1):
-        self.host, self.port = host, 0
+    def __init__(self, host="127.0.0.1", port=0, seed=1):
+        self.host, self.port = host, port
         self.requests = []
         self.connections = set()
         self.connections_made = 0

@@ -18,19 +18,34 @@
 
 /* ---- taking */
 
-static unsigned room_of(const struct dest *t)
+static unsigned taken_of(const struct dest *t)
 {
-    const struct delivery *d = t->d;
-    unsigned all = (unsigned)d->conf->delivery.concurrency, others = (unsigned)d->n_dests - 1;
-    unsigned kept = all / (2 * (others + 1));
-    unsigned cap = all > others * kept ? all - others * kept : 1;
-
-    return cap > t->posting ? cap - t->posting : 0;
+    return t->posting + t->asked;
 }
 
-static bool may_take(const struct dest *t, uint64_t now_ms)
+/* Places that nobody else may have: half of all are kept, in equal parts, however many destinations hang. */
+static unsigned kept_for(const struct dest *t)
 {
-    return t->hungry && t->asked == 0 && !t->take_lost && t->paused_until_ms <= now_ms && room_of(t) > 0;
+    unsigned all = (unsigned)t->d->conf->delivery.concurrency, n = (unsigned)t->d->n_dests;
+    unsigned kept = all >= 2 * n ? all / (2 * n) : all >= n;
+
+    return kept > taken_of(t) ? kept - taken_of(t) : 0;
+}
+
+struct places {
+    unsigned free, kept; /* of the free ones: kept for those who do not use their part */
+};
+
+static unsigned room_of(const struct dest *t, const struct places *p)
+{
+    unsigned others = p->kept - kept_for(t);
+
+    return p->free > others ? p->free - others : 0;
+}
+
+static bool may_take(const struct dest *t, const struct places *p, uint64_t now_ms)
+{
+    return t->hungry && t->asked == 0 && !t->take_lost && t->paused_until_ms <= now_ms && room_of(t, p) > 0;
 }
 
 static struct job *new_job(struct dest *t, const struct queue_job *q)
@@ -189,32 +204,36 @@ static void wait_for_pauses(struct delivery *d, uint64_t now_ms)
 void claim_pump(struct delivery *d)
 {
     uint64_t now_ms = clock_mono_ms();
-    unsigned room = (unsigned)d->conf->delivery.concurrency, ready = 0, share;
+    struct places p = {.free = (unsigned)d->conf->delivery.concurrency};
+    unsigned ready = 0, share;
     size_t first = d->next_dest;
 
     if (d->draining || redis_state(d->redis) != REDIS_READY || d->job_bytes >= JOB_BYTES_MAX)
         return;
     for (size_t i = 0; i < d->n_dests; i++) {
-        unsigned taken = d->dests[i].posting + d->dests[i].asked;
+        unsigned taken = taken_of(&d->dests[i]);
 
-        room -= taken < room ? taken : room;
-        ready += may_take(&d->dests[i], now_ms);
+        p.free -= taken < p.free ? taken : p.free;
+        p.kept += kept_for(&d->dests[i]);
     }
+    for (size_t i = 0; i < d->n_dests; i++)
+        ready += may_take(&d->dests[i], &p, now_ms);
     /* Results that Redis has not acknowledged are bounded too. */
-    if (ready == 0 || room == 0 || d->jobs >= 4 * d->conf->delivery.concurrency) {
+    if (ready == 0 || d->jobs >= 4 * d->conf->delivery.concurrency) {
         wait_for_pauses(d, now_ms);
         return;
     }
-    share = room / ready > 0 ? room / ready : 1;
-    for (size_t i = 0; i < d->n_dests && room > 0; i++) {
+    share = p.free / ready > 0 ? p.free / ready : 1;
+    for (size_t i = 0; i < d->n_dests && p.free > 0; i++) {
         struct dest *t = &d->dests[(first + i) % d->n_dests];
-        unsigned n = share < room_of(t) ? share : room_of(t);
+        unsigned kept = kept_for(t), n = room_of(t, &p);
 
-        if (!may_take(t, now_ms))
+        if (!may_take(t, &p, now_ms))
             continue;
+        n = n < share ? n : share;
         n = n < TAKE_MAX ? n : TAKE_MAX;
-        n = n < room ? n : room;
-        room -= n;
+        p.free -= n;
+        p.kept -= kept < n ? kept : n;
         d->next_dest = (first + i + 1) % d->n_dests;
         take(t, n);
     }
