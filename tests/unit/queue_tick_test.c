@@ -69,6 +69,29 @@ static void more_than_a_thousand_are_due(void **state)
     is("d2499", "LINDEX " B "wait 0");
 }
 
+/* Each place is searched for in the whole list: a thousand searches in one call would stop Redis for seconds. */
+static void priorities_in_a_long_list_are_promoted_bit_by_bit(void **state)
+{
+    struct rig *g = *state;
+    struct ticks t = {0};
+    server_ask(&server, "EVAL %s 0",
+               "for i = 1, 150 do local a = {} for k = 1, 1000 do a[k] = 'j' .. i .. k end "
+               "redis.call('LPUSH', '" B "wait', unpack(a)) end");
+    for (int i = 0; i < 6; i++) {
+        server_ask(&server, "HSET " B "p%d data {} opts {} priority %d", i, i + 1);
+        server_ask(&server, "ZADD " B "delayed %d p%d", i, i);
+    }
+    queue_tick_start(g->q, &tick_events, &t);
+    while (t.promoted < 6) {
+        uint64_t before = t.promoted;
+        t.promoted_any = false;
+        assert_true(loop_until(loop, &t.promoted_any));
+        assert_true(t.promoted - before <= 2);
+    }
+    is("p5,p4,p3,p2,p1,p0", "LRANGE " B "wait -6 -1");
+    is("0", "ZCARD " B "delayed");
+}
+
 static void one_holds_the_lease(void **state)
 {
     struct rig *g = *state;
@@ -246,6 +269,7 @@ int main(void)
         T(due_jobs_are_promoted),
         T(promotion_in_a_paused_queue),
         T(more_than_a_thousand_are_due),
+        T(priorities_in_a_long_list_are_promoted_bit_by_bit),
         T(one_holds_the_lease),
         T(stalled_jobs_go_back_and_then_fail),
         T(stalled_jobs_of_a_paused_queue),

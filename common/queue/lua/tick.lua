@@ -1,6 +1,7 @@
 -- tick: get or keep the lease; its holder moves due delayed jobs to where they wait, as Bull's updateDelaySet does.
 -- ARGV: token, lease ms, how many to move. Returns { 1 holder, 0 not, moved, ms until the next is due or -1,
--- ms until the lease ends }.
+-- ms until the lease ends }. The place of a job with a priority is searched for in the whole list: what one call walks
+-- over is bounded, and the next one goes on.
 local token, lease_ms, max = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local lease = B .. 'dray:tick'
 local holder = call('GET', lease)
@@ -10,11 +11,14 @@ end
 call('SET', lease, token, 'PX', lease_ms)
 local now = now_ms()
 local due = call('ZRANGEBYSCORE', B .. 'delayed', 0, now * 4096 + 4095, 'LIMIT', 0, max)
-local moved = {}
+local moved, looked_at, walked = {}, 0, 0
 if #due > 0 then
-  call('ZREM', B .. 'delayed', unpack(due))
   local list, channel = target(), B .. 'waiting@' .. token
   for i = 1, #due do
+    if walked > 200000 then
+      break
+    end
+    looked_at = i
     local id = due[i]
     local job = redis.pcall('HMGET', B .. id, 'priority', 'opts')
     if job.err or not (job[1] or job[2]) and call('EXISTS', B .. id) == 0 then
@@ -22,6 +26,7 @@ if #due > 0 then
     else
       local priority = tonumber(job[1]) or 0
       if priority > 0 then
+        walked = walked + call('LLEN', list)
         push_by_priority(list, id, priority)
       else
         call('LPUSH', list, id)
@@ -31,6 +36,7 @@ if #due > 0 then
       moved[#moved + 1] = id
     end
   end
+  call('ZREM', B .. 'delayed', unpack(due, 1, looked_at))
 end
 local next_due = -1
 local first = call('ZRANGE', B .. 'delayed', 0, 0, 'WITHSCORES')
