@@ -148,8 +148,7 @@ void redis_ready(struct redis *r)
     r->was_ready = true;
     r->attempt = 0;
     r->told_unfit[0] = '\0';
-    log_info("redis_ready", "client_id=%lld aof=%s", (long long)r->client_id,
-             r->aof ? "yes" : "no");
+    log_info("redis_ready", "client_id=%lld aof=%s", (long long)r->client_id, r->aof ? "yes" : "no");
     r->told_down = false;
     redis_enter(r);
     if (r->events.ready != NULL)

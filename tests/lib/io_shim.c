@@ -61,8 +61,8 @@ static enum channel channel_of(int fd, int *is_pair)
         return OTHER;
     if (S_ISFIFO(st.st_mode))
         return LOCAL;
-    if (!S_ISSOCK(st.st_mode) || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_STREAM ||
-        getsockname(fd, (struct sockaddr *)&a, &alen) < 0)
+    if (!S_ISSOCK(st.st_mode) || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 ||
+        type != SOCK_STREAM || getsockname(fd, (struct sockaddr *)&a, &alen) < 0)
         return OTHER;
     if (a.ss_family != AF_UNIX)
         return TCP;
@@ -154,7 +154,8 @@ ssize_t __recv_chk(int fd, void *data, size_t n, size_t size, int flags)
     return n <= size ? recv(fd, data, n, flags) : (abort(), -1);
 }
 
-ssize_t __recvfrom_chk(int fd, void *data, size_t n, size_t size, int flags, struct sockaddr *a, socklen_t *len)
+ssize_t __recvfrom_chk(int fd, void *data, size_t n, size_t size, int flags, struct sockaddr *a,
+                       socklen_t *len)
 {
     return n <= size ? recvfrom(fd, data, n, flags, a, len) : (abort(), -1);
 }
@@ -183,7 +184,8 @@ ssize_t writev(int fd, const struct iovec *iov, int n)
     REAL(writev);
     if (breaks(fd))
         return -1;
-    return fd > LOG_FD && shortened(fd) && first_byte(iov, (size_t)n, &one) ? real(fd, &one, 1) : real(fd, iov, n);
+    return fd > LOG_FD && shortened(fd) && first_byte(iov, (size_t)n, &one) ? real(fd, &one, 1)
+                                                                            : real(fd, iov, n);
 }
 
 ssize_t recvmsg(int fd, struct msghdr *m, int flags)
