@@ -29,6 +29,8 @@ struct logsink {
     bool own_fd, is_file, is_syslog, json;
     char *path;
     struct buf ring; /* whole lines, oldest first */
+    bool in_line;    /* what was written last does not end a line */
+    bool torn;       /* and its rest is lost */
     uint64_t dropped, told;
 };
 
@@ -91,11 +93,13 @@ static void format_line(const struct logsink *l, struct buf *out, enum log_level
 
 /* ------------------------------------------------------------------ writing */
 
-/* Would a write of up to PIPE_BUF bytes block? A shared stderr must not be made non-blocking: it is the terminal's. */
+/* Would a write of up to PIPE_BUF bytes return at once? A shared stderr must not be made non-blocking: it is the
+ * terminal's. A broken one is written to as well, to hear of it: its descriptor stays ready for ever. */
 static bool takes(const struct logsink *l)
 {
     struct pollfd p = {.fd = l->fd, .events = POLLOUT};
-    return l->is_file || l->is_syslog || (poll(&p, 1, 0) == 1 && (p.revents & POLLOUT) != 0);
+    return l->is_file || l->is_syslog ||
+           (poll(&p, 1, 0) == 1 && (p.revents & (POLLOUT | POLLERR | POLLHUP | POLLNVAL)) != 0);
 }
 
 static ssize_t write_some(const struct logsink *l, const char *data, size_t len)
@@ -112,36 +116,61 @@ static ssize_t write_some(const struct logsink *l, const char *data, size_t len)
     return (ssize_t)(end != NULL ? line + 1 : line);
 }
 
-static void tell_drops(struct logsink *l)
+/* ENOSPC, EIO, EPIPE: the rest of what waits would fail alike. */
+static void drop_all(struct logsink *l, size_t done)
 {
-    struct logsink_origin self = {.kind = "master", .pid = getpid()};
-    if (l->dropped == l->told)
-        return;
-    char tail[64];
-    int n =
-        snprintf(tail, sizeof tail, "event=log_dropped n=%llu", (unsigned long long)(l->dropped - l->told));
-    l->told = l->dropped;
-    logsink_write(l, LOGL_WARN, &self, tail, (size_t)n);
+    for (size_t i = done; i < l->ring.len; i++)
+        l->dropped += l->ring.data[i] == '\n';
+    l->torn |= l->in_line;
+    buf_reset(&l->ring);
 }
 
-static void pump(struct logsink *l)
+/* Writes what the output takes. False: it failed, everything that waited is dropped. */
+static bool write_ring(struct logsink *l)
 {
     size_t done = 0;
+    if (l->ring.len > 0 && l->torn && takes(l)) { /* what was left of a line stays alone */
+        if (write_some(l, "\n", 1) != 1) {
+            drop_all(l, 0);
+            return false;
+        }
+        l->torn = l->in_line = false;
+    }
     while (done < l->ring.len && takes(l)) {
         ssize_t n = write_some(l, l->ring.data + done, l->ring.len - done);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) { /* ENOSPC, EIO: the rest would fail alike */
-            const char *p = l->ring.data + done;
-            for (size_t i = done; i < l->ring.len; i++)
-                l->dropped += *p++ == '\n';
-            done = l->ring.len;
-        }
-        if (n < 0)
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             break;
+        if (n < 0) {
+            drop_all(l, done);
+            return false;
+        }
         done += (size_t)n;
+        l->in_line = l->ring.data[done - 1] != '\n';
     }
     buf_consume(&l->ring, done);
+    return true;
+}
+
+static void tell_drops(struct logsink *l)
+{
+    struct logsink_origin self = {.kind = "master", .pid = getpid()};
+    uint64_t dropped = l->dropped;
+    char tail[64];
+    int n =
+        snprintf(tail, sizeof tail, "event=log_dropped n=%llu", (unsigned long long)(l->dropped - l->told));
+    format_line(l, &l->ring, LOGL_WARN, &self, tail, (size_t)n);
+    if (write_ring(l))
+        l->told = dropped;
+    else
+        l->dropped = dropped; /* that line itself does not count */
+}
+
+static void pump(struct logsink *l)
+{
+    if (write_ring(l) && l->ring.len == 0 && l->dropped > l->told)
+        tell_drops(l);
     bool wait = l->ring.len > 0 && l->watching;
     if (wait && !ev_is_active(&l->writable))
         ev_io_start(l->loop, &l->writable);
@@ -153,10 +182,7 @@ static void on_writable(struct ev_loop *loop, ev_io *w, int revents)
 {
     (void)loop;
     (void)revents;
-    struct logsink *l = w->data;
-    pump(l);
-    if (l->ring.len < LOGSINK_RING / 2)
-        tell_drops(l);
+    pump(w->data);
 }
 
 void logsink_write(struct logsink *l, enum log_level level, const struct logsink_origin *o, const char *tail,
@@ -189,6 +215,17 @@ static int open_syslog(void)
     return fd;
 }
 
+/* l->fd is new. */
+static void attach(struct logsink *l)
+{
+    struct stat st;
+    l->is_file = fstat(l->fd, &st) == 0 && S_ISREG(st.st_mode);
+    l->watching = !l->is_file;
+    l->in_line = l->torn = false;
+    ev_io_init(&l->writable, on_writable, l->fd, EV_WRITE);
+    l->writable.data = l;
+}
+
 static void own_line(enum log_level level, const char *line, void *arg)
 {
     struct logsink_origin self = {.kind = "master", .pid = getpid()};
@@ -198,7 +235,6 @@ static void own_line(enum log_level level, const char *line, void *arg)
 struct logsink *logsink_new(struct ev_loop *loop, const struct conf_log *c)
 {
     struct logsink *l = xcalloc(1, sizeof *l);
-    struct stat st;
     l->loop = loop;
     l->json = c->format == CONF_LOG_JSON;
     l->fd = STDERR_FILENO;
@@ -218,10 +254,7 @@ struct logsink *logsink_new(struct ev_loop *loop, const struct conf_log *c)
         free(l);
         return NULL;
     }
-    l->is_file = fstat(l->fd, &st) == 0 && S_ISREG(st.st_mode);
-    l->watching = !l->is_file;
-    ev_io_init(&l->writable, on_writable, l->fd, EV_WRITE);
-    l->writable.data = l;
+    attach(l);
     log_to_writer(own_line, l);
     return l;
 }
@@ -254,8 +287,13 @@ int logsink_reopen(struct logsink *l)
     if (fd < 0)
         return -1;
     pump(l);
+    if (l->in_line) /* the new file does not begin with the end of a line */
+        drop_all(l, 0);
+    ev_io_stop(l->loop, &l->writable);
     fd_close(&l->fd);
     l->fd = fd;
+    attach(l);
+    pump(l);
     return 0;
 }
 

@@ -100,12 +100,14 @@ class Dray:
         env.update(self.env)
         return env
 
-    def start(self, wait=True, seconds=30):
+    def start(self, wait=True, seconds=30, stderr=None):
+        """stderr: a descriptor that takes the log instead of the file self.log reads."""
         assert self.process is None or self.process.poll() is not None, "it runs already"
         self.exit_code = None
         with open(self.log.path, "ab") as log, open(os.path.join(self.dir, "out"), "ab") as out:
             self.process = subprocess.Popen([self.binary, "run", "-c", self.config_path, *self.args],
-                                            stdin=subprocess.DEVNULL, stdout=out, stderr=log, cwd=self.dir,
+                                            stdin=subprocess.DEVNULL, stdout=out, stderr=log if stderr is None else stderr,
+                                            cwd=self.dir,
                                             env=self.environment(), start_new_session=True)
         if wait:
             self.wait_ready(seconds)

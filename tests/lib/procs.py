@@ -88,6 +88,13 @@ def rss_bytes(pid):
         return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def cpu_seconds(pid):
+    """Processor time so far, user and system."""
+    with open("/proc/%d/stat" % pid) as f:
+        rest = f.read().rpartition(")")[2].split()
+    return (int(rest[11]) + int(rest[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def reap_adopted(known):
     """Collects dead orphans that were given to this process; known: pids that others wait for."""
     for p in descendants(os.getpid()):
