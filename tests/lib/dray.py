@@ -264,9 +264,11 @@ class Dray:
         url = self.conf["redis"].get("url")
         if self.conf["redis"].get("mode", "managed") == "managed":
             return redis.Redis(unix_socket_path=self.redis_path, socket_timeout=5)
+        more = {k: self.conf["redis"][k] for k in ("username", "password") if self.conf["redis"].get(k)}
         if url.startswith("unix://"):
-            return redis.Redis(unix_socket_path=url[7:].split("?")[0], socket_timeout=5)
-        return redis.Redis.from_url(url, socket_timeout=5)
+            path, _, query = url[7:].partition("?")
+            return redis.Redis(unix_socket_path=path, db=int(query[3:] or 0), socket_timeout=5, **more)
+        return redis.Redis.from_url(url, socket_timeout=5, **more)
 
     def queue_counts(self, queue="sink"):
         return jobs.counts(self.redis(), queue, self.prefix)
