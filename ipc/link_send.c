@@ -118,8 +118,8 @@ static void gone(struct link_send *l, const char *why, bool broken)
     fd_close(&l->ack_fd);
     bool clean = !broken && list_empty(&l->in_flight) && !frame_reader_torn(&l->reader);
     if (broken)
-        log_warn("link_broken", "slot=%u generation=%u in_flight=%zu reason=%s", l->slot, l->generation, l->n,
-                 log_q(why));
+        log_warn("link_broken", "worker=%u generation=%u in_flight=%zu reason=%s", l->slot, l->generation,
+                 l->n, log_q(why));
     struct list returned, *at;
     list_init(&returned);
     while ((at = l->in_flight.next) != &l->in_flight) {
@@ -204,7 +204,7 @@ static void flush(struct link_send *l)
             return;
         }
         if (n < 0) {
-            log_debug("link_write_failed", "slot=%u generation=%u error=%s", l->slot, l->generation,
+            log_debug("link_write_failed", "worker=%u generation=%u error=%s", l->slot, l->generation,
                       log_q(strerror(errno)));
             write_died(l);
             return;
@@ -345,7 +345,7 @@ struct link_send *link_send_new(struct ev_loop *loop, int batch_fd, int ack_fd, 
     (void)fd_set_nonblock(batch_fd);
     (void)fd_set_nonblock(ack_fd);
     if (fcntl(batch_fd, F_SETPIPE_SZ, PIPE_SIZE) < 0)
-        log_debug("pipe_size_refused", "slot=%u error=%s", slot, log_q(strerror(errno)));
+        log_debug("pipe_size_refused", "worker=%u error=%s", slot, log_q(strerror(errno)));
     ev_io_init(&l->read, on_readable, ack_fd, EV_READ);
     ev_io_init(&l->write, on_writable, batch_fd, EV_WRITE);
     ev_prepare_init(&l->flush, on_flush);

@@ -67,6 +67,33 @@ void health_write_json(const struct master *m, struct buf *out)
                      redis_connected(m) ? "connected" : "no delivery process has a connection");
 }
 
+void health_each_alarm(const struct master *m, void (*fn)(const char *text, void *arg), void *arg)
+{
+    const struct slot *s;
+    char text[160];
+    if (m->phase != MASTER_RUNNING)
+        return;
+    for (int i = 0; i < KIND_COUNT; i++) {
+        unsigned up = count_up(m, (enum kind_id)i);
+        if (up >= m->wanted[i] && !m->degraded[i])
+            continue;
+        snprintf(text, sizeof text, "%s: %u of %u up%s", kinds[i].name, up, m->wanted[i],
+                 m->degraded[i] ? ", dying often" : "");
+        fn(text, arg);
+    }
+    list_foreach(s, &m->slots, struct slot, link)
+    {
+        if (s->state != SLOT_FAIL)
+            continue;
+        snprintf(text, sizeof text, "%s.%u cannot work: see the log, then dray reload or restart",
+                 s->kind->name, s->index);
+        fn(text, arg);
+    }
+    if (!redis_connected(m))
+        fn("redis: no delivery process has a connection; see event=redis_down or redis_unfit in the log",
+           arg);
+}
+
 static void tell(struct master *m)
 {
     struct buf b;

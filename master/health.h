@@ -16,6 +16,8 @@ struct health {
 };
 
 struct health health_verdict(const struct master *m);
+/* What keeps the state from being "ok": each as a text, in order. */
+void health_each_alarm(const struct master *m, void (*fn)(const char *text, void *arg), void *arg);
 /* {"ready":..,"state":"..","version":"..","uptime_ms":..,"checks":[{"name":..,"ok":..,"text":..},..]} */
 void health_write_json(const struct master *m, struct buf *out);
 /* Something about the slots changed: tells everybody who hears of it. */

@@ -53,6 +53,23 @@ static void take_inherited(struct listen_set *l)
     unsetenv("LISTEN_FDNAMES");
 }
 
+/* A connection to such a socket would wait for ever. */
+static void close_unused(struct listen_set *l)
+{
+    for (size_t i = 0; i < l->n_inherited; i++) {
+        struct sockaddr_storage sa;
+        socklen_t len = sizeof sa;
+        char text[160] = "?";
+        if (l->inherited[i] < 0)
+            continue;
+        if (getsockname(l->inherited[i], (struct sockaddr *)&sa, &len) == 0)
+            addr_format((struct sockaddr *)&sa, len, text, sizeof text);
+        log_warn("listen_fd_unused", "fd=%d address=%s remedy=%s", l->inherited[i], log_q(text),
+                 log_q("LISTEN_FDS: an address must be one of ingest.listeners or console.address"));
+        fd_close(&l->inherited[i]);
+    }
+}
+
 static int find_inherited(struct listen_set *l, const struct addr *want)
 {
     char a[160], b[160];
@@ -104,10 +121,13 @@ static int open_one(struct listen_set *l, enum kind_listen use, const char *key,
     struct addr a;
     unsigned long bits = mode != NULL ? strtoul(mode, NULL, 8) : CONSOLE_MODE;
     int fd = -1;
+    bool is_own = false;
     if (l->n == LISTEN_MAX)
         errno = E2BIG;
-    else if (addr_parse(text, &a) == 0 && (fd = find_inherited(l, &a)) < 0)
+    else if (addr_parse(text, &a) == 0 && (fd = find_inherited(l, &a)) < 0) {
         fd = bind_wait(&a, (unsigned)bits);
+        is_own = true;
+    }
     if (fd < 0) {
         log_crit("listen_failed", "key=%s address=%s err=%s remedy=%s", key, log_q(text),
                  log_q(strerror(errno)), log_q(remedy(errno)));
@@ -115,7 +135,7 @@ static int open_one(struct listen_set *l, enum kind_listen use, const char *key,
     }
     struct socket *s = &l->sockets[l->n++];
     *s = (struct socket){.fd = fd, .use = use};
-    if (str_starts(text, "unix:"))
+    if (is_own && str_starts(text, "unix:")) /* else the file is systemd's */
         s->unix_path = xstrdup(text + strlen("unix:"));
     return 0;
 }
@@ -130,6 +150,7 @@ struct listen_set *listen_open(const struct conf *c)
                         c->listeners[i].mode);
     if (c->master.processes_console > 0)
         bad |= open_one(l, KIND_LISTEN_CONSOLE, "console.address", c->console.address, NULL);
+    close_unused(l);
     if (bad == 0)
         return l;
     listen_close(l);

@@ -36,6 +36,59 @@ struct logsink {
 
 /* ------------------------------------------------------------------ forms */
 
+/* *p stands on the backslash, and then on the last character of what log_q wrote for one: \" \\ \n \xNN. */
+static char unescape(const char **p, const char *end)
+{
+    (*p)++;
+    if (**p == 'n')
+        return '\n';
+    unsigned byte;
+    char digits[3] = "";
+    if (**p != 'x' || end - *p < 3)
+        return **p;
+    memcpy(digits, *p + 1, 2);
+    if (sscanf(digits, "%2x", &byte) != 1)
+        return **p;
+    *p += 2;
+    return (char)byte;
+}
+
+/* Bytes of the UTF-8 character that begins here, 0 when there is none. */
+static size_t utf8_bytes(const unsigned char *p, size_t len)
+{
+    static const struct {
+        unsigned char first, last, low, high; /* of the first byte; of the second */
+        size_t bytes;
+    } forms[] = {{0x00, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+                 {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+                 {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4}};
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        if (p[0] < forms[i].first || p[0] > forms[i].last)
+            continue;
+        size_t n = forms[i].bytes;
+        if (n > len || (n > 1 && (p[1] < forms[i].low || p[1] > forms[i].high)) ||
+            (n > 2 && (p[2] & 0xc0) != 0x80) || (n > 3 && (p[3] & 0xc0) != 0x80))
+            return 0;
+        return n;
+    }
+    return 0;
+}
+
+/* A JSON string of foreign bytes: what is no UTF-8 becomes U+FFFD. */
+static void put_text(struct buf *out, const char *s, size_t len)
+{
+    char clean[3 * LOG_LINE_MAX];
+    size_t n = 0;
+    while (len > 0) {
+        size_t k = utf8_bytes((const unsigned char *)s, len), put = k > 0 ? k : 3, step = k > 0 ? k : 1;
+        memcpy(clean + n, k > 0 ? s : "\xef\xbf\xbd", put);
+        n += put;
+        s += step;
+        len -= step;
+    }
+    (void)buf_put_json(out, clean, n);
+}
+
 /* Appends tail's key=value pairs as JSON members; quoted values are unescaped from log_q's form. */
 static void tail_to_json(struct buf *out, const char *p, const char *end)
 {
@@ -55,7 +108,7 @@ static void tail_to_json(struct buf *out, const char *p, const char *end)
             for (p++; p < end && *p != '"'; p++) {
                 char c = *p;
                 if (c == '\\' && p + 1 < end)
-                    c = *++p == 'n' ? '\n' : *p;
+                    c = unescape(&p, end);
                 if (n < sizeof value)
                     value[n++] = c;
             }
@@ -66,9 +119,9 @@ static void tail_to_json(struct buf *out, const char *p, const char *end)
                     value[n++] = *p;
         }
         (void)buf_appendc(out, ',');
-        (void)buf_put_json(out, key, key_len);
+        put_text(out, key, key_len < sizeof value ? key_len : sizeof value);
         (void)buf_appendc(out, ':');
-        (void)buf_put_json(out, value, n);
+        put_text(out, value, n);
     }
 }
 
@@ -248,8 +301,12 @@ struct logsink *logsink_new(struct ev_loop *loop, const struct conf_log *c)
         l->own_fd = l->is_syslog = true;
     }
     if (l->fd < 0) {
-        log_crit("log_open_failed", "output=%s err=%s remedy=%s", log_q(c->output), log_q(strerror(errno)),
-                 log_q("correct log.output"));
+        log_crit(
+            "log_open_failed", "output=%s err=%s remedy=%s", log_q(c->output), log_q(strerror(errno)),
+            log_q(
+                l->is_syslog
+                    ? "no syslog daemon listens at /dev/log: start one, or set log.output to stderr or file:PATH"
+                    : "log.output: the folder must be there and writable for dray"));
         free(l->path);
         free(l);
         return NULL;

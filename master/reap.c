@@ -145,7 +145,7 @@ static void on_child(struct ev_loop *loop, ev_child *w, int revents)
     struct master *m = w->data;
     struct slot *s = find_pid(m, w->rpid);
     if (s == NULL) { /* a grandchild that lost its parent: this process is a subreaper */
-        log_debug("stranger_reaped", "pid=%d status=%d", w->rpid, w->rstatus);
+        log_debug("stranger_reaped", "child_pid=%d status=%d", w->rpid, w->rstatus);
         return;
     }
     bury(s, w->rstatus);

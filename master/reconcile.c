@@ -223,7 +223,10 @@ void reconcile(struct master *m)
 void reconcile_slot_up(struct slot *s)
 {
     reap_assign(s->master);
-    health_changed(s->master);
+    if (s->kind->hears_metrics)
+        health_tick(s->master); /* not only at the next second */
+    else
+        health_changed(s->master);
 }
 
 void reconcile_slot_gone(struct slot *s)

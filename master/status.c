@@ -115,6 +115,11 @@ static json_t *queues_json(const struct master *m)
     return list;
 }
 
+static void add_alarm(const char *text, void *arg)
+{
+    json_array_append_new(arg, json_string(text));
+}
+
 json_t *status_json(const struct master *m)
 {
     uint64_t now = clock_mono_ms();
@@ -136,6 +141,9 @@ json_t *status_json(const struct master *m)
     json_object_set_new(o, "processes", processes);
     json_object_set_new(o, "ingest", ingest_json(m));
     json_object_set_new(o, "queues", queues_json(m));
+    json_t *alarms = json_array();
+    health_each_alarm(m, add_alarm, alarms);
+    json_object_set_new(o, "alarms", alarms);
     json_object_set_new(
         o, "console",
         json_string(listen_address(m->listen, KIND_LISTEN_CONSOLE, 0, address, sizeof address)));

@@ -132,9 +132,9 @@ static enum exitcode on_config(struct child *c, const struct msg *m, const int *
     return start(c);
 }
 
-static enum exitcode not_wanted(const struct child *c, const struct msg *m)
+static enum exitcode not_wanted(const struct msg *m)
 {
-    log_error("control_not_wanted", "type=%s kind=%s", msg_name(m->type), c->kind->name);
+    log_error("control_not_wanted", "type=%s", msg_name(m->type));
     return EXIT_CODE_PROTOCOL;
 }
 
@@ -144,7 +144,7 @@ static enum exitcode on_link(struct child *c, const struct msg *m, const int *fd
         int a = fds[0], b = fds[1];
         fd_close(&a);
         fd_close(&b);
-        return not_wanted(c, m);
+        return not_wanted(m);
     }
     c->kind->link(c, &m->u.link, fds[0], fds[1], c->state);
     return EXIT_CODE_OK;
@@ -156,7 +156,7 @@ static enum exitcode on_metrics(struct child *c, const struct msg *m, const int 
     const struct msg_part *p = &m->u.metrics;
     struct buf *whole = &c->metrics_in.bytes;
     if (c->kind->metrics == NULL)
-        return not_wanted(c, m);
+        return not_wanted(m);
     if (p->part == 0) { /* a master that could not send the rest of the last one begins anew */
         buf_reset(whole);
         c->metrics_in.next = 0;
@@ -196,7 +196,7 @@ static enum exitcode on_health(struct child *c, const struct msg *m, const int *
 {
     (void)fds;
     if (c->kind->health == NULL)
-        return not_wanted(c, m);
+        return not_wanted(m);
     c->kind->health(c, &m->u.health, c->state);
     return EXIT_CODE_OK;
 }
@@ -205,7 +205,7 @@ static enum exitcode on_reap(struct child *c, const struct msg *m, const int *fd
 {
     (void)fds;
     if (c->kind->reap == NULL)
-        return not_wanted(c, m);
+        return not_wanted(m);
     c->kind->reap(c, &m->u.reap, c->state);
     return EXIT_CODE_OK;
 }

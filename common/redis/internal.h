@@ -76,7 +76,6 @@ struct redis {
     char run_id[REDIS_RUN_ID_SIZE];
     bool aof;
     bool was_ready, told_down;
-    char told_unfit[REDIS_WHY_SIZE];
     struct buf scratch;
     unsigned depth; /* inside so many callbacks */
     bool dead;      /* redis_free was called inside one */

@@ -77,10 +77,6 @@ static void went_down(struct redis *r, const char *text, bool unfit)
     }
     redis_enter(r);
     redis_fail_pending(r);
-    if (unfit && !r->dead && strcmp(r->told_unfit, why) != 0) {
-        str_copy(r->told_unfit, why, sizeof r->told_unfit);
-        log_error("redis_unfit", "why=%s", log_q(why));
-    }
     if (unfit && !r->dead && r->events.unfit != NULL)
         r->events.unfit(r, why, r->arg);
     if (!r->dead && r->events.down != NULL)
@@ -147,7 +143,6 @@ void redis_ready(struct redis *r)
     r->state = REDIS_READY;
     r->was_ready = true;
     r->attempt = 0;
-    r->told_unfit[0] = '\0';
     log_info("redis_ready", "client_id=%lld aof=%s", (long long)r->client_id, r->aof ? "yes" : "no");
     r->told_down = false;
     redis_enter(r);

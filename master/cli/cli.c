@@ -37,6 +37,7 @@ static const char shared_help[] =
 
 static struct {
     struct cli before; /* the options in front of the verb */
+    char **words;      /* what getopt is reading */
 } state;
 
 static const struct cli_verb *find_verb(const char *name)
@@ -96,6 +97,19 @@ void cli_override(struct cli *o, const char *text, const char *origin)
     o->overrides[o->n_overrides++] = (struct conf_override){.text = text, .origin = origin};
 }
 
+/* getopt's complaint, in one line. The verb is known from its usage ("usage: dray VERB ..."). */
+static int wrong_option(int opt, const char *usage)
+{
+    char verb[32] = "";
+    (void)sscanf(usage, "usage: dray %31[a-z]", verb);
+    const char *word = optind > 0 ? state.words[optind - 1] : "", *space = verb[0] != '\0' ? " " : "";
+    char name[4] = {'-', (char)optopt, '\0'};
+    fprintf(stderr, "dray%s%s: %s %s; try: dray%s%s --help\n", space, verb,
+            str_starts(word, "--") ? word : name, opt == ':' ? "needs a value" : "is no option here", space,
+            verb);
+    return EXIT_CODE_USAGE;
+}
+
 int cli_option(struct cli *o, int opt, const char *usage)
 {
     switch (opt) {
@@ -125,9 +139,8 @@ int cli_option(struct cli *o, int opt, const char *usage)
         fputs(usage, stdout);
         fputs(shared_help, stdout);
         return EXIT_CODE_OK;
-    default: /* getopt has said what is wrong */
-        fputs("dray: --help lists the options\n", stderr);
-        return EXIT_CODE_USAGE;
+    default:
+        return wrong_option(opt, usage);
     }
 }
 
@@ -148,7 +161,7 @@ struct conf *cli_load_conf(const struct cli *o, enum exitcode *code)
 int cli_main(int argc, char **argv)
 {
     static const struct option longs[] = {CLI_LONG_OPTIONS, {"version", no_argument, NULL, 'V'}, {0}};
-    state.before.argv = argv;
+    state.before.argv = state.words = argv;
     int opt;
     while ((opt = getopt_long(argc, argv, "+" CLI_SHORT_OPTIONS "V", longs, NULL)) != -1) {
         if (opt == 'V') {
@@ -174,13 +187,14 @@ int cli_main(int argc, char **argv)
     if (verb == NULL)
         return unknown_verb(rest[0]);
     optind = 0; /* glibc: getopt starts anew, for the verb's own arguments */
+    state.words = rest;
     return verb->fn(n, rest);
 }
 
 int help_main(int argc, char **argv)
 {
     const char *of = argc > 1 ? argv[1] : NULL;
-    if (of == NULL || str_starts(of, "-")) {
+    if (of == NULL || strcmp(of, "-h") == 0 || strcmp(of, "--help") == 0) {
         print_verbs(stdout);
         return EXIT_CODE_OK;
     }
@@ -207,6 +221,8 @@ int version_main(int argc, char **argv)
         if (code != CLI_GO_ON)
             return code;
     }
+    if (optind < argc)
+        return cli_usage(argv[0], "one word too many: %s", argv[optind]);
     printf(o.json ? "{\"version\":\"%s\"}\n" : "dray %s\n", DRAY_VERSION);
     return EXIT_CODE_OK;
 }

@@ -31,8 +31,8 @@ struct cli_verb {
     const char *help; /* one line */
 };
 
-/* The shared options, for getopt_long. A verb's own long options get numbers from CLI_OPT_OWN on. */
-#define CLI_SHORT_OPTIONS "c:s:o:qvh"
+/* The shared options, for getopt_long (':': it stays silent, cli_option says what is wrong). A verb's own long options get numbers from CLI_OPT_OWN on. */
+#define CLI_SHORT_OPTIONS ":c:s:o:qvh"
 enum { CLI_OPT_SET = 1000, CLI_OPT_OWN = 2000 };
 #define CLI_LONG_OPTIONS                                                                                     \
     {"config", required_argument, NULL, 'c'}, {"socket", required_argument, NULL, 's'},                      \

@@ -175,17 +175,28 @@ static int show(struct queue_look *l, const struct conf *c, const char *what, bo
     return EXIT_CODE_OK;
 }
 
+static int wrong_words(const char *verb, char **words, size_t n)
+{
+    if (n == 2 && strcmp(words[0], "ls") == 0)
+        return cli_usage(verb, "one word too many: %s", words[1]);
+    if (n == 1 && strcmp(words[0], "show") == 0)
+        return cli_usage(verb, "show: a queue's name or a job's id is needed");
+    if (n > 0)
+        return cli_usage(verb, "ls or show is needed, not %s", words[0]);
+    return cli_usage(verb, "ls or show is needed");
+}
+
 int queue_main(int argc, char **argv)
 {
     struct cli o;
-    char *words[2], url[URL_SIZE], why[256];
+    char *words[2] = {NULL, NULL}, url[URL_SIZE], why[256];
     size_t n;
     int code = control_arguments(&o, argc, argv, usage, words, 2, &n);
     if (code != CLI_GO_ON)
         return code;
     bool is_ls = n == 1 && strcmp(words[0], "ls") == 0, is_show = n == 2 && strcmp(words[0], "show") == 0;
     if (!is_ls && !is_show)
-        return cli_usage(argv[0], "ls, or show with a queue's name or a job's id, is needed");
+        return wrong_words(argv[0], words, n);
     enum exitcode loaded;
     struct conf *c = cli_load_conf(&o, &loaded);
     if (c == NULL)

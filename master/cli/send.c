@@ -396,7 +396,7 @@ static int open_files(struct sender *s)
     s->fd = strcmp(s->o.input, "-") == 0 ? STDIN_FILENO : open(s->o.input, O_RDONLY | O_CLOEXEC);
     if (s->fd < 0) {
         fprintf(stderr, "dray send: %s: %s\n", s->o.input, strerror(errno));
-        return EXIT_CODE_FAILURE;
+        return EXIT_CODE_IOERR;
     }
     if (fstat(s->fd, &st) == 0 && S_ISREG(st.st_mode))
         s->report.input_size = (uint64_t)st.st_size;

@@ -14,7 +14,21 @@ static const char usage[] = "usage: dray status [-o json]\n\n"
 static const char *const process_keys[] = {"kind",      "slot",     "generation", "pid",         "state",
                                            "uptime_ms", "restarts", "rss_bytes",  "loop_lag_ms", NULL};
 
-/* The same rows with each kind's together. */
+static json_int_t slot_of(const json_t *row)
+{
+    return json_integer_value(json_object_get(row, "slot"));
+}
+
+/* In front of the first of its kind that has a higher slot. */
+static void insert_by_slot(json_t *out, size_t from, json_t *row)
+{
+    size_t at = from;
+    while (at < json_array_size(out) && slot_of(json_array_get(out, at)) <= slot_of(row))
+        at++;
+    json_array_insert(out, at, row);
+}
+
+/* The same rows with each kind's together, by slot. */
 static json_t *grouped(const json_t *processes)
 {
     json_t *out = json_array(), *first, *row;
@@ -26,10 +40,11 @@ static json_t *grouped(const json_t *processes)
             k++;
         if (k < i)
             continue; /* shown with the first of its kind */
+        size_t from = json_array_size(out);
         json_array_foreach(processes, k, row)
         {
             if (json_equal(json_object_get(row, "kind"), kind))
-                json_array_append(out, row);
+                insert_by_slot(out, from, row);
         }
     }
     return out;

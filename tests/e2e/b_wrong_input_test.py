@@ -8,6 +8,7 @@ import stat
 import pytest
 
 from lib.logs import parse_line
+from lib.wait import wait_for
 
 
 def said(result):
@@ -80,6 +81,27 @@ def test_no_redis_server(make_dray):
     assert any(r.get("remedy") for r in lines)
 
 
+@pytest.mark.expects("redis_unfit")
+def test_a_redis_that_begins_to_evict(make_dray, make_redis, sink):
+    """Once dray runs it is waited for, like one that is away, by new processes too."""
+    server = make_redis()
+    dray = make_dray(conf={"redis": {"mode": "standalone", "url": server.url}})
+    server.client().config_set("maxmemory-policy", "allkeys-lru")
+    for number in (0, 1):
+        dray.kill("delivery", number)
+    wait_for(lambda: dray.get("/readyz").status == 503 and len(dray.log.records("redis_unfit")) == 2, 10)
+    wait_for(lambda: dray.status()["alarms"], 10)
+    page = dray.cli("status")
+    assert page.returncode == 0 and "alarm: redis: " in page.stdout
+    assert [c for c in dray.get("/readyz?verbose").json()["checks"] if c["name"] == "redis"][0]["ok"] is False
+    server.client().config_set("maxmemory-policy", "noeviction")
+    wait_for(lambda: dray.get("/readyz").status == 200, 30)
+    wait_for(lambda: dray.status()["alarms"] == [], 30)
+    with dray.client() as c:
+        assert c.post("/v1/track", {"userId": "u", "event": "E", "messageId": "m1"}).status == 200
+    wait_for(lambda: "m1" in sink.ids(), 10)
+
+
 def as_nobody(dray):
     """Gives the instance's folder to nobody and puts the program where nobody can reach it."""
     shutil.copy(dray.binary, os.path.join(dray.dir, "dray"))
@@ -111,9 +133,9 @@ def test_second_instance(dray):
     result = dray.cli("run")
     assert result.returncode == 75
     lines = critical(result)
-    assert len(lines) == 1 and lines[0]["event"] == "already_running" and lines[0]["pid"] != "0"
+    assert len(lines) == 1 and lines[0]["event"] == "already_running"
     assert lines[0]["remedy"]
-    assert str(dray.pid) in said(result)
+    assert lines[0]["owner_pid"] == str(dray.pid) and "owner_pid=%d " % dray.pid in said(result)
     assert dray.get("/livez").status == 200, "the first is not disturbed"
 
 

@@ -48,11 +48,17 @@ def test_version(make_dray):
     (["stauts"], "did you mean status?"), (["scale"], "a kind and a number"), (["scale", "delivery"], "a kind"),
     (["scale", "delivery", "two"], "two"), (["scale", "delivery", "1", "2"], "one word too many"),
     (["stop", "--timeout", "soon"], "30s"), (["help", "nothing"], "no such verb"), (["status", "-o", "xml"], "json"),
-    (["run", "--set"], "requires an argument"),
+    (["run", "--set"], "dray run: --set needs a value"), (["run", "-c"], "dray run: -c needs a value"),
+    (["status", "--bogus"], "dray status: --bogus is no option here"), (["send", "-x"], "dray send: -x is no option here"),
+    (["--bogus"], "dray: --bogus is no option here"), (["stop", "--now=1"], "--now=1 is no option here"),
+    (["scale", "delivery", "-1"], "dray scale: -1"), (["version", "2"], "one word too many"),
+    (["queue", "ls", "x"], "one word too many: x"), (["queue", "show"], "a queue's name or a job's id"),
+    (["queue", "list"], "not list"), (["help", "--bogus"], "no such verb"),
 ])
 def test_wrong_words(make_dray, words, hint):
     result = make_dray(start=False).run_verb(*words)
     assert result.returncode == 64 and result.stdout == "" and hint in result.stderr
+    assert result.stderr.count("\n") == 1 and result.stderr.startswith("dray")
 
 
 @pytest.mark.parametrize("verb", [["status"], ["scale", "delivery", "1"], ["restart"], ["reload"], ["stop"]])

@@ -64,7 +64,7 @@ static void get_readyz(struct console *s, struct http_request *r)
         http_reply(r, is_ready ? 200 : 503, "application/json", "Cache-Control: no-store\r\n", s->json.data,
                    s->json.len);
     else
-        reply_text(r, is_ready ? 200 : 503, is_ready ? "ok\n" : "not ready\n");
+        reply_text(r, is_ready ? 200 : 503, is_ready ? "ok\n" : "not ready; /readyz?verbose=1 tells why\n");
 }
 
 static void get_startupz(struct console *s, struct http_request *r)
@@ -74,12 +74,15 @@ static void get_startupz(struct console *s, struct http_request *r)
 
 static void get_metrics(struct console *s, struct http_request *r)
 {
+    if (s->metrics.len == 0) { /* an empty page would say that every series has ended */
+        reply_text(r, 503, "no metrics yet\n");
+        return;
+    }
     struct metrics *m = metrics_new();
     struct buf text;
     buf_init(&text, TEXT_MAX);
     bool is_good =
-        (s->metrics.len == 0 || metrics_merge(m, "host", 1, s->metrics.data, s->metrics.len) == 0) &&
-        metrics_render(m, &text) == 0;
+        metrics_merge(m, "host", 1, s->metrics.data, s->metrics.len) == 0 && metrics_render(m, &text) == 0;
     if (is_good) {
         http_reply(r, 200, "text/plain; version=0.0.4; charset=utf-8", "Cache-Control: no-store\r\n",
                    text.len > 0 ? text.data : "", text.len);

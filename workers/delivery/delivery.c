@@ -93,7 +93,8 @@ static void on_redis_unfit(struct redis *r, const char *why, void *arg)
     struct delivery *d = arg;
 
     if (d->unfit == NULL || strcmp(d->unfit, why) != 0) {
-        log_crit("redis_unfit", "why=%s", log_q(why));
+        log_crit("redis_unfit", "why=%s remedy=%s", log_q(why),
+                 log_q("correct that Redis, or redis.url, redis.username and redis.password"));
         free(d->unfit);
         d->unfit = xstrdup(why);
     }

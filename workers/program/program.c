@@ -339,7 +339,7 @@ static void look_at_holder(struct program *p)
         return;
     pid_t holder = lockfile_holder(p->lock_fd);
     if (holder > 0) {
-        log_error("redis_holder_killed", "pid=%d reason=%s", (int)holder, left ? "left_over" : "silent");
+        log_error("redis_holder_killed", "holder=%d reason=%s", (int)holder, left ? "left_over" : "silent");
         (void)kill(holder, SIGKILL);
     }
     p->waited_ms = LOCK_TELL_MS; /* again later, if that did not help */
