@@ -17,6 +17,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -275,4 +276,6 @@ class FakeMaster:
             if name.startswith("sanitizer"):
                 with open(os.path.join(self.dir, name), errors="replace") as f:
                     reports.append(f.read()[:6000])
+        if not reports:
+            shutil.rmtree(self.dir, ignore_errors=True)
         return reports
