@@ -13,6 +13,7 @@
 #include "common/base/log.h"
 #include "master/health.h"
 #include "master/reap.h"
+#include "master/sd.h"
 #include "master/state.h"
 
 #define STAGES     4
@@ -213,8 +214,10 @@ void reconcile(struct master *m)
         turn(m);
     } while (stage != m->stage && m->stage < STAGES);
     bool rolling = reconcile_rolling(m);
-    if (m->rolling && !rolling)
+    if (m->rolling && !rolling) {
         log_info("replaced", "epoch=%u", m->epoch);
+        sd_notify_text("READY=1");
+    }
     m->rolling = rolling;
 }
 

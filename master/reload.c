@@ -175,8 +175,8 @@ enum exitcode reload_now(struct master *m, struct buf *errors, struct buf *kept)
         log_info("reload", "epoch=%u", m->epoch);
     } else {
         log_lines(LOGL_ERROR, "reload_refused", errors);
+        sd_notify_text("READY=1"); /* else it follows when all are replaced */
     }
-    sd_notify_text("READY=1");
     return code;
 }
 

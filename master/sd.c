@@ -37,13 +37,3 @@ void sd_notify_text(const char *fmt, ...)
                  (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path)));
     fd_close(&fd);
 }
-
-uint64_t sd_watchdog_ms(void)
-{
-    const char *usec = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
-    uint64_t us, p;
-    if (usec == NULL || str_parse_u64(usec, &us) < 0 ||
-        (pid != NULL && (str_parse_u64(pid, &p) < 0 || (pid_t)p != getpid())))
-        return 0;
-    return us / 2000;
-}
