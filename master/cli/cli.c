@@ -102,7 +102,8 @@ static int wrong_option(int opt, const char *usage)
 {
     char verb[32] = "";
     (void)sscanf(usage, "usage: dray %31[a-z]", verb);
-    const char *word = optind > 0 ? state.words[optind - 1] : "", *space = verb[0] != '\0' ? " " : "";
+    const char *word = state.words != NULL && optind > 0 ? state.words[optind - 1] : "",
+               *space = verb[0] != '\0' ? " " : "";
     char name[4] = {'-', (char)optopt, '\0'};
     fprintf(stderr, "dray%s%s: %s %s; try: dray%s%s --help\n", space, verb,
             str_starts(word, "--") ? word : name, opt == ':' ? "needs a value" : "is no option here", space,
