@@ -10,6 +10,7 @@
 #include "common/base/str.h"
 #include "common/queue/queue.h"
 #include "master/cli/cli.h"
+#include "master/cli/client.h"
 #include "master/cli/control.h"
 #include "master/cli/queue_look.h"
 #include "master/cli/table.h"
@@ -29,7 +30,7 @@ static const char *const columns[] = {"name",      "wait",   "active",    "delay
 /* With -s alone the configuration is not known: the managed Redis listens beside the control socket. */
 static char *redis_url(const struct cli *o, const struct conf *c, char *dst, size_t size)
 {
-    if (o->socket == NULL || o->config_path != NULL)
+    if (o->socket == NULL || o->config_path != NULL || c->redis.mode != CONF_REDIS_MANAGED)
         return conf_redis_url(c, dst, size);
     const char *slash = strrchr(o->socket, '/');
     char folder[512];
@@ -186,6 +187,29 @@ static int wrong_words(const char *verb, char **words, size_t n)
     return cli_usage(verb, "ls or show is needed");
 }
 
+/* From the file; with a socket alone, the running instance tells its own. */
+static struct conf *find_conf(const struct cli *o, enum exitcode *code)
+{
+    json_t *answer;
+    struct conf *c = NULL;
+    struct buf errors;
+    if (o->socket == NULL || o->config_path != NULL)
+        return cli_load_conf(o, code);
+    *code = (enum exitcode)client_request(o, json_pack("{s:s}", "verb", "config"), &answer);
+    if (*code != EXIT_CODE_OK)
+        return NULL;
+    char *text = json_dumps(json_object_get(answer, "config"), JSON_COMPACT);
+    json_decref(answer);
+    buf_init(&errors, 1u << 16);
+    if (text == NULL || conf_parse_dump(text, strlen(text), &c, &errors) < 0) {
+        fprintf(stderr, "dray queue: the instance runs another version: %s\n", buf_cstr(&errors));
+        *code = EXIT_CODE_PROTOCOL;
+    }
+    buf_fini(&errors);
+    free(text);
+    return c;
+}
+
 int queue_main(int argc, char **argv)
 {
     struct cli o;
@@ -198,7 +222,7 @@ int queue_main(int argc, char **argv)
     if (!is_ls && !is_show)
         return wrong_words(argv[0], words, n);
     enum exitcode loaded;
-    struct conf *c = cli_load_conf(&o, &loaded);
+    struct conf *c = find_conf(&o, &loaded);
     if (c == NULL)
         return (int)loaded;
     redis_url(&o, c, url, sizeof url);

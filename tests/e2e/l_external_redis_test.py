@@ -27,6 +27,14 @@ def test_tcp(make_dray, make_redis, sink, ledger):
     assert dray.metric("dray_redis_unsafe") == 0
 
 
+def test_queue_ls_by_the_socket_alone(make_dray, make_redis, sink, ledger):
+    """Without the file the instance itself tells where its Redis is."""
+    dray = make_dray(conf=outside(make_redis(requirepass="secret").url, password="secret"))
+    works(dray, sink, ledger)
+    answer = dray.run_verb("queue", "-s", dray.control_path, "ls", "-o", "json")
+    assert answer.returncode == 0 and '"sink"' in answer.stdout, answer.stderr
+
+
 def test_host_name(make_dray, make_redis, sink, ledger):
     server = make_redis(port=True, host="127.0.0.1")
     works(make_dray(conf=outside("redis://localhost:%d" % server.port)), sink, ledger)
