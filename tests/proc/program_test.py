@@ -120,6 +120,19 @@ def test_a_killed_server_is_started_again(start, place):
     drain(m)
 
 
+def test_killed_before_it_answered(start, place):
+    """A server that is killed as soon as it is there says nothing about its start: the next one follows."""
+    m = start()
+    for _ in range(2):
+        for _ in range(4):  # the child has had no time to hear its PONG
+            old = place.server()
+            os.kill(old, signal.SIGKILL)
+            wait_for(lambda: place.server() not in (old, None), 5, "a new server", every=0.001)
+        wait_for(lambda: "event=redis_server_ready server=%d" % place.server() in m.log(), 5, "it has answered")
+    assert procs.alive(m.pid)
+    drain(m)
+
+
 def answers(place):
     def check():
         try:

@@ -32,7 +32,7 @@
 #define EXTEND_EVERY_MS     5000
 #define EXTEND_MS           30000
 #define EARLY_MS            1000 /* an end within this time of the start is early */
-#define FAILURES_MAX        6    /* early ends in a row without one answer: let the master see it */
+#define FAILURES_MAX        6    /* servers in a row that never answered: let the master see it */
 #define PAUSE_FIRST_MS      25
 #define PAUSE_MAX_MS        2000
 #define PAUSE_PROVEN_MAX_MS 400
@@ -118,6 +118,7 @@ static void start_again(struct program *p, const char *how, uint64_t lived_ms)
 {
     bool early = !p->answered || lived_ms < EARLY_MS;
     p->failures = early ? p->failures + 1 : 0;
+    p->unanswered = p->answered ? 0 : p->unanswered + 1;
     log_error("redis_server_exited", "status=%s lived_ms=%llu answered=%d failures=%u said=%s", log_q(how),
               (unsigned long long)lived_ms, p->answered, p->failures, log_q(p->last_words));
     if (!p->lock_is_ours) { /* it was adopted: its lock is free now, or held by what it forked */
@@ -126,7 +127,7 @@ static void start_again(struct program *p, const char *how, uint64_t lived_ms)
         turn_after(p, 0);
         return;
     }
-    if (p->failures >= FAILURES_MAX && !p->answered) {
+    if (p->unanswered >= FAILURES_MAX) {
         log_crit("redis_server_does_not_start", "binary=%s dir=%s status=%s said=%s", log_q(p->binary),
                  log_q(p->dir), log_q(how), log_q(p->last_words));
         child_exit(p->child, EXIT_CODE_UNAVAILABLE);
@@ -138,7 +139,7 @@ static void start_again(struct program *p, const char *how, uint64_t lived_ms)
     }
     unsigned doublings = p->failures - 2 < 8 ? p->failures - 2 : 8;
     uint64_t pause_ms = (uint64_t)PAUSE_FIRST_MS << doublings,
-             max_ms = p->answered ? PAUSE_PROVEN_MAX_MS : PAUSE_MAX_MS;
+             max_ms = p->unanswered <= 1 ? PAUSE_PROVEN_MAX_MS : PAUSE_MAX_MS;
     p->phase = PROGRAM_PAUSE;
     turn_after(p, (double)(pause_ms < max_ms ? pause_ms : max_ms) / 1000);
 }

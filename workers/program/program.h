@@ -37,6 +37,7 @@ struct program {
     bool is_ready;        /* the master was told */
     bool answered;        /* this server has answered PONG */
     unsigned failures;    /* servers in a row that ended early */
+    unsigned unanswered;  /* servers in a row that ended without one answer */
     uint64_t turned_ms;   /* last turn, for measuring without counting our own sleep */
     uint64_t waited_ms;   /* in PROGRAM_LOCK */
     uint64_t silent_ms;   /* since the last answer */
