@@ -12,7 +12,14 @@ from lib.wait import wait_for
 GONE = (ConnectionResetError, BrokenPipeError, http.client.RemoteDisconnected)
 
 
-def freeze_workers(dray):
+def freeze_workers(dray, ledger):
+    """After a first event: a worker that is stopped before it has granted credit is sent nothing."""
+    events = list(make_events(1, seed="first"))
+    ledger.tried.update(e["messageId"] for e in events)
+    with dray.client() as c:
+        assert c.batch(events).status == 200
+    ledger.ack([e["messageId"] for e in events])
+    wait_for(lambda: dray.queue_counts()["completed"] == 1, 10, "nothing is in hand")
     return [dray.signal("delivery", n, signal.SIGSTOP) for n in (0, 1)]
 
 
@@ -70,7 +77,7 @@ def check_new_ingest(dray, pid, workers):
 def test_while_it_writes_a_batch(make_dray, sink, ledger):
     dray = make_dray(conf={"ingest": {"max_batch": "3MiB", "flush_at": 500}})
     dray.fd_baseline()
-    workers = freeze_workers(dray)
+    workers = freeze_workers(dray, ledger)
     ingest = dray.pid_of("ingest")
     before = int(written_bytes(ingest))
     sender = Sender(dray, ledger, list(make_events(250, pad=9000)))  # more than a pipe holds
@@ -88,7 +95,7 @@ def test_while_it_writes_a_batch(make_dray, sink, ledger):
 
 def test_with_a_hundred_requests_open(dray, sink, ledger):
     dray.fd_baseline()
-    workers = freeze_workers(dray)
+    workers = freeze_workers(dray, ledger)
     events = list(make_events(100))
     senders = [Sender(dray, ledger, [e]) for e in events]
     for s in senders:
