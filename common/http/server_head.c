@@ -140,7 +140,7 @@ static bool value_is(const struct http_header *h, const char *text)
     return h->value_len == strlen(text) && strncasecmp(h->value, text, h->value_len) == 0;
 }
 
-/* RFC 9112 6.3: chunked must stand last and alone counts here; another coding in front of it is not implemented. */
+/* RFC 9112 6.3: chunked must stand last and alone counts here; another coding in front of it gets 501. */
 static int check_coding(const struct http_header *h)
 {
     if (value_is(h, "chunked"))
