@@ -179,10 +179,12 @@ static void check_single_keys(struct conf_layers *l, const struct conf *c)
             "the path is too long: the sockets in it must have paths shorter than 108 bytes; use one of at most 91");
     if (c->node.name[0] != '\0')
         tell(l, "node", "name", conf_check_id(c->node.name));
-    if (!c->queue.is_multi_processor)
+    if (!c->queue.is_multi_processor && c->queue.ordering == CONF_ORDERING_KEY)
         tell(
-            l, "queue", "is_multi_processor",
-            "false (one processor in the whole fleet, strict order) is not supported by this version; remove the line or write true");
+            l, "queue", "ordering",
+            "key is for is_multi_processor: true; false is a stricter order than key, of the whole queue; remove one of them");
+    if (c->queue.limiter.count == 0 && c->queue.limiter_group_key)
+        tell(l, "queue", "limiter_group_key", "has a meaning only with queue.limiter");
     tell(l, "queue", "prefix", check_prefix(c->queue.prefix));
     tell(l, "log", "output", check_output(c->log.output));
     tell(l, "console", "address", conf_check_address(c->console.address));
@@ -266,6 +268,52 @@ static void check_destination(struct conf_layers *l, const struct conf *c, size_
         tell_element(l, list, it->id, i, "auth.type", "a token is given; write type: bearer");
 }
 
+static void check_destination_queue(struct conf_layers *l, const struct conf *c, size_t i)
+{
+    static const char list[] = "destinations";
+    const struct conf_destination *it = &c->destinations[i];
+    if (it->queue[0] != '\0')
+        tell_element(l, list, it->id, i, "queue", conf_check_id(it->queue));
+    for (size_t j = 0; j < i; j++)
+        if (strcmp(conf_destination_queue(&c->destinations[j]), conf_destination_queue(it)) == 0 &&
+            strcmp(c->destinations[j].id, it->id) != 0)
+            tell_element(l, list, it->id, i, "queue", "another destination has the same queue");
+    if (it->ordering == CONF_OWN_SECOND && conf_destination_mode(c, it) == CONF_MODE_STRICT)
+        tell_element(
+            l, list, it->id, i, "ordering",
+            "key is for is_multi_processor: true; false is a stricter order than key, of the whole queue");
+    if (it->timeout_ms != 0 && it->timeout_ms >= c->master.drain_ms)
+        tell_element(l, list, it->id, i, "timeout",
+                     "must be under master.drain, or a drain would cut deliveries short");
+}
+
+static void check_takeover(struct conf_layers *l, const struct conf *c, size_t i)
+{
+    static const char list[] = "takeover";
+    const struct conf_takeover *it = &c->takeovers[i];
+    tell_element(l, list, it->id, i, "id", conf_check_id(it->id));
+    tell_element(l, list, it->id, i, "prefix", check_prefix(it->prefix));
+    tell_element(l, list, it->id, i, "queue", conf_check_id(it->queue));
+    if (it->destination[0] == '\0')
+        tell_element(l, list, it->id, i, "destination", "must name a destination");
+    else if (conf_find_destination(c, it->destination) == NULL)
+        tell_element(l, list, it->id, i, "destination", "there is no destination of this id");
+    for (size_t j = 0; j < i; j++) {
+        const struct conf_takeover *other = &c->takeovers[j];
+        if (strcmp(other->id, it->id) == 0)
+            tell_element(l, list, it->id, i, "id", "another takeover has the same id");
+        if (strcmp(other->prefix, it->prefix) == 0 && strcmp(other->queue, it->queue) == 0)
+            tell_element(l, list, it->id, i, "queue", "another takeover has the same queue");
+    }
+    for (size_t j = 0; j < c->n_destinations; j++) {
+        const struct conf_destination *d = &c->destinations[j];
+        if (strcmp(d->id, it->id) == 0)
+            tell_element(l, list, it->id, i, "id", "a destination has the same id");
+        if (strcmp(c->queue.prefix, it->prefix) == 0 && strcmp(conf_destination_queue(d), it->queue) == 0)
+            tell_element(l, list, it->id, i, "queue", "is the queue of a destination");
+    }
+}
+
 /* A list without elements; not told beside other faults, which may be the cause. */
 static void tell_empty(struct conf_layers *l, const char *list, const char *what)
 {
@@ -284,8 +332,12 @@ static void check_lists(struct conf_layers *l, const struct conf *c)
         check_listener(l, c, i);
     for (size_t i = 0; i < c->n_sources; i++)
         check_source(l, c, i);
-    for (size_t i = 0; i < c->n_destinations; i++)
+    for (size_t i = 0; i < c->n_destinations; i++) {
         check_destination(l, c, i);
+        check_destination_queue(l, c, i);
+    }
+    for (size_t i = 0; i < c->n_takeovers; i++)
+        check_takeover(l, c, i);
     if (c->n_sources == 0)
         tell_empty(l, "sources",
                    "there is none; add one: sources: [{ id: web, write_key: \"${env:WRITE_KEY}\" }]");

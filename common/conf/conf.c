@@ -48,6 +48,35 @@ const struct conf_destination *conf_find_destination(const struct conf *c, const
     return NULL;
 }
 
+const char *conf_mode_name(enum conf_mode m)
+{
+    static const char *const names[] = {
+        [CONF_MODE_SHARED] = "shared", [CONF_MODE_STRICT] = "strict", [CONF_MODE_KEY] = "key"};
+    return names[m];
+}
+
+enum conf_mode conf_destination_mode(const struct conf *c, const struct conf_destination *d)
+{
+    bool multi = d->is_multi_processor == CONF_OWN_INHERIT ? c->queue.is_multi_processor
+                                                           : d->is_multi_processor == CONF_OWN_SECOND;
+    int ordering = d->ordering == CONF_OWN_INHERIT ? c->queue.ordering : d->ordering - 1;
+    if (!multi)
+        return CONF_MODE_STRICT;
+    return ordering == CONF_ORDERING_KEY ? CONF_MODE_KEY : CONF_MODE_SHARED;
+}
+
+unsigned conf_destination_partitions(const struct conf *c, const struct conf_destination *d)
+{
+    if (conf_destination_mode(c, d) != CONF_MODE_KEY)
+        return 1;
+    return (unsigned)(d->partitions > 0 ? d->partitions : c->queue.partitions);
+}
+
+const char *conf_destination_queue(const struct conf_destination *d)
+{
+    return d->queue[0] != '\0' ? d->queue : d->id;
+}
+
 unsigned conf_delivery_processes(const struct conf *c)
 {
     enum { MOST = 64 };

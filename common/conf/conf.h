@@ -37,6 +37,10 @@ enum conf_redis_mode { CONF_REDIS_MANAGED, CONF_REDIS_STANDALONE };
 enum conf_fsync { CONF_FSYNC_ALWAYS, CONF_FSYNC_EVERYSEC, CONF_FSYNC_NO };
 enum conf_backoff { CONF_BACKOFF_EXPONENTIAL, CONF_BACKOFF_FIXED };
 enum conf_auth { CONF_AUTH_WRITE_KEY, CONF_AUTH_BASIC, CONF_AUTH_BEARER, CONF_AUTH_NONE };
+enum conf_ordering { CONF_ORDERING_NONE, CONF_ORDERING_KEY };
+enum conf_job_format { CONF_JOB_DRAY, CONF_JOB_RUDDER_SDK_V3 };
+/* Of a destination: as in section queue, or its own word (its index less one). */
+enum conf_own { CONF_OWN_INHERIT, CONF_OWN_FIRST, CONF_OWN_SECOND };
 enum conf_log_format { CONF_LOG_AUTO, CONF_LOG_LOGFMT, CONF_LOG_JSON };
 
 #define CONF_FIELD_BOOL(f)                                      bool f;
@@ -81,6 +85,9 @@ struct conf_delivery {
 struct conf_destination {
 #include "common/conf/destination.def"
 };
+struct conf_takeover {
+#include "common/conf/takeover.def"
+};
 struct conf_log {
 #include "common/conf/log.def"
 };
@@ -105,6 +112,8 @@ struct conf {
     size_t n_sources;
     struct conf_destination *destinations;
     size_t n_destinations;
+    struct conf_takeover *takeovers; /* takeover */
+    size_t n_takeovers;
 };
 
 /* One override from the command line: "redis.url=unix:///run/x.sock", or a whole list element
@@ -140,6 +149,14 @@ int conf_document(struct buf *out);
 /* NULL when there is none. */
 const struct conf_source *conf_find_source(const struct conf *c, const char *id);
 const struct conf_destination *conf_find_destination(const struct conf *c, const char *id);
+/* How the queue of a destination is worked on: by many processors in no order; by one in the fleet, in strict order; in
+ * partitions by key, each by one. */
+enum conf_mode { CONF_MODE_SHARED, CONF_MODE_STRICT, CONF_MODE_KEY };
+const char *conf_mode_name(enum conf_mode m); /* "shared" ... */
+enum conf_mode conf_destination_mode(const struct conf *c, const struct conf_destination *d);
+/* 1, unless its mode is KEY. */
+unsigned conf_destination_partitions(const struct conf *c, const struct conf_destination *d);
+const char *conf_destination_queue(const struct conf_destination *d); /* the queue's name in Redis */
 /* Processes of delivery: "auto" is the number of CPUs this process may use. */
 unsigned conf_delivery_processes(const struct conf *c);
 /* Files of the instance: run_dir/control.sock, run_dir/redis.sock, ... Returns dst. */

@@ -82,6 +82,11 @@ static const struct conf_row destination_rows[] = {
 #include "common/conf/destination.def"
 };
 #undef SECTION
+#define SECTION conf_takeover
+static const struct conf_row takeover_rows[] = {
+#include "common/conf/takeover.def"
+};
+#undef SECTION
 #define SECTION conf_log
 static const struct conf_row log_rows[] = {
 #include "common/conf/log.def"
@@ -115,6 +120,7 @@ const struct conf_section conf_sections[CONF_SECTIONS] = {
     PLAIN(queue),
     PLAIN(delivery),
     LIST("destinations", destination, destinations),
+    LIST("takeover", takeover, takeovers),
     PLAIN(log),
     PLAIN(console),
 };
