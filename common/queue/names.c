@@ -26,9 +26,18 @@ char *queue_client_name(const struct queue_options *o, char *dst, size_t size)
 const char *queue_status_name(enum queue_status s)
 {
     static const char *const names[] = {
-        [QUEUE_OK] = "ok",           [QUEUE_DUPLICATE] = "duplicate", [QUEUE_LOST] = "lost",
-        [QUEUE_MISSING] = "missing", [QUEUE_REFUSED] = "refused",     [QUEUE_BROKEN] = "broken",
-        [QUEUE_UNKNOWN] = "unknown", [QUEUE_AWAY] = "away",
+        [QUEUE_OK] = "ok",
+        [QUEUE_DUPLICATE] = "duplicate",
+        [QUEUE_LOST] = "lost",
+        [QUEUE_MISSING] = "missing",
+        [QUEUE_REFUSED] = "refused",
+        [QUEUE_BROKEN] = "broken",
+        [QUEUE_UNKNOWN] = "unknown",
+        [QUEUE_AWAY] = "away",
+        [QUEUE_DEBOUNCED] = "debounced",
+        [QUEUE_LOCKED] = "locked",
+        [QUEUE_WRONG_STATE] = "wrong state",
+        [QUEUE_INVALID] = "invalid",
     };
     return (size_t)s < sizeof names / sizeof *names ? names[s] : "?";
 }

@@ -40,6 +40,11 @@ enum queue_status {
     QUEUE_BROKEN,    /* Redis said no for good (WRONGTYPE...): why */
     QUEUE_UNKNOWN,   /* the connection was lost: it may have happened; safe to repeat */
     QUEUE_AWAY,      /* no connection: it has not happened */
+    /* of admin.h; nothing was changed: */
+    QUEUE_DEBOUNCED,   /* add: a job of this debounce id is there */
+    QUEUE_LOCKED,      /* a worker has the job in hand */
+    QUEUE_WRONG_STATE, /* the job, or the queue, is not where this can be done: why */
+    QUEUE_INVALID,     /* what was asked for cannot be: why */
 };
 const char *queue_status_name(enum queue_status s);
 
@@ -135,7 +140,7 @@ int64_t queue_waker_client_id(const struct queue_waker *w);
 /* The next wake is wanted (call it when a take came back with less than was asked). */
 void queue_waker_arm(struct queue_waker *w);
 
-/* ---- admin.c */
+/* ---- admin.c; the rest of administration stands in admin.h */
 typedef void (*queue_counts_fn)(enum queue_status s, const struct queue_counts *c, void *arg);
 void queue_count(struct queue *q, queue_counts_fn fn, void *arg);
 

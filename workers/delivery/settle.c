@@ -71,6 +71,10 @@ static void on_settled(enum queue_status s, const char *why, void *arg)
         log_warn("lock_lost", "queue=%s job=%s status=%s", t->conf->id, log_q(j->q.id), queue_status_name(s));
         break;
     case QUEUE_BROKEN:
+    case QUEUE_DEBOUNCED: /* these four never come from a settle */
+    case QUEUE_LOCKED:
+    case QUEUE_WRONG_STATE:
+    case QUEUE_INVALID:
         log_error("settle_failed", "queue=%s job=%s why=%s", t->conf->id, log_q(j->q.id), log_q(why));
         break;
     case QUEUE_OK:
