@@ -20,6 +20,7 @@
 #define MSG_KEY_MAX     256 /* order key */
 #define MSG_TOKEN_MAX   128
 #define MSG_TEXT_MAX    512
+#define MSG_NOTE_MAX    513
 #define MSG_CLIENTS_MAX 32
 #define MSG_PART_MAX    60000 /* bytes of one part of STATS or METRICS */
 #define MSG_PARTS_MAX   64
@@ -102,6 +103,9 @@ struct msg_reaped {
     char token[MSG_TOKEN_MAX];
     uint32_t jobs;
 };
+struct msg_note {
+    char text[MSG_NOTE_MAX]; /* str_is_plain */
+};
 struct msg_batch {
     char id[ID_SIZE];
     uint32_t tries;
@@ -144,6 +148,7 @@ struct msg {
         struct msg_health health;
         struct msg_reap reap;
         struct msg_reaped reaped;
+        struct msg_note note;
         struct msg_batch batch;
         struct msg_credit credit;
         struct msg_stored stored;

@@ -195,6 +195,11 @@ void msg_pack_reaped(struct msg_out *o, const struct msg *m)
     put_number(o, m->u.reaped.jobs);
 }
 
+void msg_pack_note(struct msg_out *o, const struct msg *m)
+{
+    put_text(o, m->u.note.text);
+}
+
 /* Batches go by msg_pack_batch_head; msg_pack refuses them before it comes here. */
 void msg_pack_batch(struct msg_out *o, const struct msg *m)
 {

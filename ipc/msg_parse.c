@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/base/str.h"
 
 /* Every getter returns false for a value of a wrong form. */
 static bool text(struct mpwalk *w, char *dst, size_t size)
@@ -163,6 +164,13 @@ bool msg_parse_reaped(struct mpwalk *w, struct msg *m, const char **why)
 {
     struct msg_reaped *r = &m->u.reaped;
     return verdict(text(w, r->token, sizeof r->token) && number(w, &r->jobs), "REAPED: wrong field", why);
+}
+
+bool msg_parse_note(struct mpwalk *w, struct msg *m, const char **why)
+{
+    struct msg_note *n = &m->u.note;
+    return verdict(text(w, n->text, sizeof n->text) && str_is_plain(n->text, strlen(n->text)),
+                   "NOTE: wrong text", why);
 }
 
 bool msg_parse_batch(struct mpwalk *w, struct msg *m, const char **why)

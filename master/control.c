@@ -97,6 +97,12 @@ static const char *on_drained(struct slot *s, const struct msg *m)
     return NULL;
 }
 
+static const char *on_note(struct slot *s, const struct msg *m)
+{
+    str_copy(s->note, m->u.note.text, sizeof s->note);
+    return NULL;
+}
+
 static const char *on_reaped(struct slot *s, const struct msg *m)
 {
     reap_done(s->master, &m->u.reaped);
@@ -107,8 +113,9 @@ static const struct {
     enum msg_type type;
     handler_fn fn;
 } handlers[] = {
-    {MSG_HELLO, on_hello}, {MSG_READY, on_ready},   {MSG_BEAT, on_beat},       {MSG_EXTEND, on_extend},
-    {MSG_STATS, on_stats}, {MSG_UNLINK, on_unlink}, {MSG_DRAINED, on_drained}, {MSG_REAPED, on_reaped},
+    {MSG_HELLO, on_hello},     {MSG_READY, on_ready},   {MSG_BEAT, on_beat},
+    {MSG_EXTEND, on_extend},   {MSG_STATS, on_stats},   {MSG_UNLINK, on_unlink},
+    {MSG_DRAINED, on_drained}, {MSG_REAPED, on_reaped}, {MSG_NOTE, on_note},
 };
 
 static void refuse(struct slot *s, const char *why)

@@ -53,34 +53,13 @@ static char unescape(const char **p, const char *end)
     return (char)byte;
 }
 
-/* Bytes of the UTF-8 character that begins here, 0 when there is none. */
-static size_t utf8_bytes(const unsigned char *p, size_t len)
-{
-    static const struct {
-        unsigned char first, last, low, high; /* of the first byte; of the second */
-        size_t bytes;
-    } forms[] = {{0x00, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-                 {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
-                 {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4}};
-    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
-        if (p[0] < forms[i].first || p[0] > forms[i].last)
-            continue;
-        size_t n = forms[i].bytes;
-        if (n > len || (n > 1 && (p[1] < forms[i].low || p[1] > forms[i].high)) ||
-            (n > 2 && (p[2] & 0xc0) != 0x80) || (n > 3 && (p[3] & 0xc0) != 0x80))
-            return 0;
-        return n;
-    }
-    return 0;
-}
-
 /* A JSON string of foreign bytes: what is no UTF-8 becomes U+FFFD. */
 static void put_text(struct buf *out, const char *s, size_t len)
 {
     char clean[3 * LOG_LINE_MAX];
     size_t n = 0;
     while (len > 0) {
-        size_t k = utf8_bytes((const unsigned char *)s, len), put = k > 0 ? k : 3, step = k > 0 ? k : 1;
+        size_t k = str_utf8_length(s, len), put = k > 0 ? k : 3, step = k > 0 ? k : 1;
         memcpy(clean + n, k > 0 ? s : "\xef\xbf\xbd", put);
         n += put;
         s += step;

@@ -118,6 +118,7 @@ static void bury(struct slot *s, int status)
     if (s->kind->hands_back && (!in_order || s->left > 0) && s->ready_ms != 0)
         keep_locks(s);
     s->pid = 0;
+    s->note[0] = '\0';
     reconcile_slot_gone(s);
 }
 

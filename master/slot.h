@@ -63,6 +63,7 @@ struct slot {
     const char *kill_reason;       /* why, or NULL */
     struct msg_beat beat;          /* the latest */
     uint32_t left;                 /* what it did not finish, from its DRAINED */
+    char note[MSG_NOTE_MAX];       /* what it says it is doing */
     struct buf stats;              /* parts of a STATS that is coming */
     uint32_t stats_parts;          /* parts received */
     struct buf metrics;            /* a METRICS snapshot on its way out */

@@ -32,6 +32,7 @@ static json_t *process_json(const struct slot *s, uint64_t now)
     json_object_set_new(o, "rss_bytes", integer(s->pid != 0 ? (uint64_t)health_resident_bytes(s->pid) : 0));
     json_object_set_new(o, "loop_lag_ms", integer(s->beat.loop_lag_ms));
     json_object_set_new(o, "in_hand", integer(s->beat.in_hand));
+    json_object_set_new(o, "doing", json_string(s->note));
     if (s->death.at_ms != 0) {
         json_object_set_new(o, "last_death",
                             json_string(s->death.reason[0] != '\0' ? s->death.reason : "asked"));
@@ -158,7 +159,7 @@ void status_dump(const struct master *m)
              (unsigned long long)(now - m->started_ms), (unsigned long long)m->run, m->epoch, m->loop_lag_ms);
     list_foreach(s, &m->slots, struct slot, link) log_info(
         "dump_process",
-        "child_kind=%s child_slot=%u child_gen=%u child_pid=%d state=%s restarts=%llu in_hand=%u lag_ms=%u",
+        "child_kind=%s child_slot=%u child_gen=%u child_pid=%d state=%s restarts=%llu in_hand=%u lag_ms=%u doing=%s",
         s->kind->name, s->index, s->generation, (int)s->pid, slot_state_name(s->state),
-        (unsigned long long)s->restarts, s->beat.in_hand, s->beat.loop_lag_ms);
+        (unsigned long long)s->restarts, s->beat.in_hand, s->beat.loop_lag_ms, log_q(s->note));
 }

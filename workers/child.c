@@ -1,4 +1,5 @@
-/* child - see child.h. Every kind's entry calls child_main; the pieces are child_boot.c, child_config.c, child_beat.c.
+/* child - see child.h. Every kind's entry calls child_main; the pieces are child_boot.c, child_config.c, child_beat.c,
+ * child_note.c.
  *
  * The life: check the descriptors, HELLO, CONFIG, start, READY, beats, DRAIN or STOP or EOF, end. The structure and
  * the kind's state are never freed: the process ends with them, and what they point to stays reachable.

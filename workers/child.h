@@ -62,6 +62,9 @@ void child_drained(struct child *c, unsigned left); /* the loop ends, exit 0 (81
 /* A sender's link is gone, for whatever reason: the master makes another if that peer is still up. */
 void child_unlinked(struct child *c, uint32_t peer_generation);
 void child_reaped(struct child *c, const char *token, uint32_t jobs);
+/* What this process is doing, for people (dray status shows it), in at most 512 bytes of UTF-8; "": nothing to tell. May
+ * be called as often as one likes: it is sent when it has changed, at most each 200 ms. From the kind's start on. */
+void child_note(struct child *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void child_exit(struct child *c, enum exitcode code); /* leave the loop at once */
 
 #endif

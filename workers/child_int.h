@@ -45,6 +45,11 @@ struct child {
         struct buf bytes;
         uint32_t next;
     } metrics_in; /* METRICS whose parts have not all come */
+    struct {
+        char text[MSG_NOTE_MAX], sent[MSG_NOTE_MAX];
+        ev_timer timer; /* active: not yet time for another */
+        bool used;
+    } note;
 };
 
 /* child_boot.c: what is done before the first message. */

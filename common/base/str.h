@@ -10,6 +10,11 @@
 size_t str_copy(char *dst, const char *src, size_t size);
 bool str_starts(const char *s, const char *prefix);
 bool str_ends(const char *s, const char *suffix);
+/* Length of the UTF-8 character at p, of which `left` (1 or more) bytes may be read; 0: there is none (overlong
+ * forms, surrogates, over U+10FFFF). */
+size_t str_utf8_length(const char *p, size_t left);
+/* UTF-8 without control characters (C0, DEL, C1): safe to be shown. */
+bool str_is_plain(const char *s, size_t len);
 
 /* All parse the whole text or return -1 with EINVAL (bad form) or ERANGE (too big). */
 int str_parse_u64(const char *s, uint64_t *out);

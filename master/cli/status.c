@@ -8,6 +8,8 @@
 #include "master/cli/control.h"
 #include "master/cli/table.h"
 
+#define DOING_MAX 1024
+
 static const char usage[] = "usage: dray status [-o json]\n\n"
                             "Exit status: 0 running, 3 not running, 4 unknown.\n\n";
 
@@ -50,6 +52,23 @@ static json_t *grouped(const json_t *processes)
     return out;
 }
 
+/* A line for each process that says what it does. */
+static void print_doing(const json_t *processes)
+{
+    const json_t *row;
+    size_t i, n = 0;
+    json_array_foreach(processes, i, row)
+    {
+        const char *kind = json_string_value(json_object_get(row, "kind"));
+        const json_t *doing = json_object_get(row, "doing");
+        char text[DOING_MAX];
+        if (kind == NULL || json_string_length(doing) == 0)
+            continue;
+        printf("%s%s.%lld: %s\n", n++ == 0 ? "\nDOING\n" : "", kind, (long long)slot_of(row),
+               table_format("doing", doing, text, sizeof text));
+    }
+}
+
 static void print_page(const json_t *s)
 {
     const char *state = json_string_value(json_object_get(s, "state"));
@@ -61,6 +80,7 @@ static void print_page(const json_t *s)
            node != NULL ? node : "", state != NULL ? state : "?", uptime);
     json_t *processes = grouped(json_object_get(s, "processes"));
     table_print(stdout, processes, process_keys);
+    print_doing(processes);
     json_decref(processes);
     if (json_object_size(json_object_get(s, "ingest")) > 0) {
         printf("\nINGEST\n");

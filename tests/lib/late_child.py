@@ -1,4 +1,5 @@
-"""Runs in place of a child (lib/hooks.py): asks the master for more time, uses it up, and becomes the child then.
+"""Runs in place of a child (lib/hooks.py): says so (NOTE), asks the master for more time, uses it
+up, and becomes the child then.
 
 late_child.py EXTEND_MS SLEEP_S PROGRAM -x KIND -n SLOT"""
 import os
@@ -22,6 +23,7 @@ def main():
         found = reader.feed(data)
         for fd in fds:
             os.close(fd)
+    control.sendall(message("NOTE", found[0].generation, "late, for \N{HOURGLASS} a test"))
     control.sendall(message("EXTEND", found[0].generation, int(extend_ms), "a test"))
     time.sleep(float(sleep_s))
     os.set_inheritable(3, True)

@@ -4,9 +4,11 @@ import os
 import re
 import signal
 import subprocess
+import sys
 
 import pytest
 
+from lib.hooks import Children
 from lib.wait import wait_for
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -113,6 +115,24 @@ def test_status_scale_restart_reload_stop(dray):
     result = dray.cli("stop")
     assert result.returncode == 0 and result.stdout.startswith("stopped in ")
     assert dray.wait_exit(1) == 0, "stop returns when it is gone"
+
+
+def test_status_says_what_a_process_is_doing(make_dray):
+    dray = make_dray(start=False)
+    children = Children(dray)
+    children.does("delivery", 1, "rm $self; exec %s %s 20000 5 $real \"$@\"" % (
+        sys.executable, os.path.join(ROOT, "tests/lib/late_child.py")))
+    dray.start(wait=False)
+    text = "late, for \N{HOURGLASS} a test"
+
+    def doing():
+        return {(p["kind"], p["slot"]): p.get("doing") for p in dray.status()["processes"]}
+    wait_for(lambda: dray.cli("status").returncode == 0 and doing().get(("delivery", 1)) == text, 20)
+    assert "\nDOING\ndelivery.1: %s\n" % text in dray.cli("status").stdout
+    assert doing()["delivery", 0] == ""
+    dray.kill("delivery", 1)
+    dray.wait_all_up(20)
+    assert doing()["delivery", 1] == "" and "DOING" not in dray.cli("status").stdout
 
 
 def test_stop_says_when_it_takes_too_long(dray, sink):

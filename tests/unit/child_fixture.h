@@ -43,7 +43,7 @@ struct kind_state {
 };
 
 static struct {
-    bool ready_at_once, never_drains, fails, sleeps_at_health;
+    bool ready_at_once, never_drains, fails, sleeps_at_health, notes;
 } plan; /* set before the fork */
 
 static inline void tell(struct child *c, const char *word, uint32_t number)
@@ -99,11 +99,16 @@ static inline void kind_health(struct child *c, const struct msg_health *m, void
     (void)state;
     if (plan.sleeps_at_health)
         usleep(300000);
-    for (uint64_t i = 0; m->json_len > 2 && i < 3000; i++) { /* so many label sets that STATS has parts */
+    for (uint64_t i = 0; !plan.notes && m->json_len > 2 && i < 3000;
+         i++) { /* so many label sets that STATS has parts */
         char label[32];
         snprintf(label, sizeof label, "queue-with-a-long-name-%llu", (unsigned long long)i);
         metric_set(metrics_series(child_metrics(c), METRIC_QUEUE_JOBS, label, "waiting", NULL), (double)i);
     }
+    if (plan.notes)
+        for (char step = '0'; step <= m->json[0];
+             step++) /* of several in one turn the first and the last are told */
+            child_note(c, "step %c of %.*s", step, (int)m->json_len, m->json);
     tell(c, "health", m->ready);
 }
 

@@ -136,6 +136,36 @@ static void test_a_stop_is_lag_too(void **state)
     UNTIL(master.last.type == MSG_BEAT && master.last.u.beat.loop_lag_ms >= 200);
 }
 
+static void test_notes_are_told_when_they_change(void **state)
+{
+    (void)state;
+    plan.notes = true;
+    start_up(&full);
+    SEND(HEALTH, .u.health = {true, "9", 1});
+    UNTIL(master.count[MSG_NOTE] == 1);
+    assert_string_equal(master.last.u.note.text, "step 0 of 9");
+    uint64_t first_ms = clock_mono_ms();
+    UNTIL(master.count[MSG_NOTE] == 2);
+    assert_string_equal(master.last.u.note.text, "step 9 of 9");
+    assert_true(clock_mono_ms() - first_ms >= 150);
+    SEND(HEALTH, .u.health = {true, "0", 1});
+    UNTIL(master.count[MSG_NOTE] == 3);
+    SEND(HEALTH, .u.health = {true, "0", 1});
+    unsigned beats = master.count[MSG_BEAT];
+    UNTIL(master.count[MSG_BEAT] >= beats + 10); /* 500 ms */
+    assert_int_equal(master.count[MSG_NOTE], 3);
+    SEND(HEALTH, .u.health = {true, "0 bad \xff \x1b[1m \xc2\x9b\n \xc3\xbc", 19});
+    UNTIL(master.count[MSG_NOTE] == 4);
+    assert_string_equal(master.last.u.note.text, "step 0 of 0 bad ? ?[1m ??? \xc3\xbc");
+    char longest[700];
+    memset(longest, 'x', sizeof longest);
+    memcpy(longest, "0", 1);
+    memcpy(longest + 501, "\xc3\xbc", 2); /* its first byte is the 512th */
+    SEND(HEALTH, .u.health = {true, longest, sizeof longest});
+    UNTIL(master.count[MSG_NOTE] == 5);
+    assert_int_equal(strlen(master.last.u.note.text), 511);
+}
+
 /* The master reads no log and no control for a while: nothing blocks, and later all goes on. */
 static void test_a_master_that_does_not_read(void **state)
 {
@@ -173,6 +203,7 @@ int main(void)
         T(test_stats_in_parts_and_only_news),
         T(test_lag_is_seen),
         T(test_a_stop_is_lag_too),
+        T(test_notes_are_told_when_they_change),
         T(test_a_master_that_does_not_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

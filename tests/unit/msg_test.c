@@ -130,6 +130,13 @@ static void test_control_messages(void **state)
     r = there_and_back(&m, MSG_DIR_CM);
     assert_string_equal(r.u.reaped.token, "node.1.2.3");
     assert_int_equal(r.u.reaped.jobs, 40);
+
+    m = (struct msg){.type = MSG_NOTE, .generation = 7};
+    there_and_back(&m, MSG_DIR_CM);
+    memset(m.u.note.text, 'n', MSG_NOTE_MAX - 3);
+    strcpy(m.u.note.text + MSG_NOTE_MAX - 3, "\xc3\xbc");
+    r = there_and_back(&m, MSG_DIR_CM);
+    assert_string_equal(r.u.note.text, m.u.note.text);
 }
 
 static void test_parts(void **state)
@@ -266,6 +273,17 @@ static void test_refused_bodies(void **state)
         {B("\x94\x31\x01\xa3id1\xc2"), MSG_DIR_WI, "STORED: wrong field"},      /* not an id */
         {B("\x97\x04\x01\x01\x01\x01\x01\xdd\xff\xff\xff\xff"), MSG_DIR_CM, "BEAT: wrong field"},
         {B("\x95\x0f\x01\xa0\xc2\x90"), MSG_DIR_MC, "REAP: wrong field"}, /* empty token */
+        {B("\x93\x11\x01\xa3"
+           "a\xff"
+           "b"),
+         MSG_DIR_CM, "NOTE: wrong text"},
+        {B("\x93\x11\x01\xa3"
+           "a\nb"),
+         MSG_DIR_CM, "NOTE: wrong text"},
+        {B("\x93\x11\x01\xa2"
+           "\xc2\x9b"),
+         MSG_DIR_CM, "NOTE: wrong text"},
+        {B("\x93\x11\x01\x05"), MSG_DIR_CM, "NOTE: wrong text"},
 #undef B
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

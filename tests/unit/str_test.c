@@ -26,6 +26,39 @@ static void test_copy(void **state)
     assert_true(str_ends("abc", "bc") && str_ends("abc", "") && !str_ends("c", "bc"));
 }
 
+static void test_plain(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool plain;
+    } rows[] = {
+        {"", true},
+        {"a b~", true},
+        {"\xc3\xbc\xe2\x82\xac\xf0\x9f\x98\x80", true},
+        {"\xc2\xa0", true},
+        {"\xc2\x9f", false},
+        {"a\x7f", false},
+        {"a\x1f", false},
+        {"\xc3", false},
+        {"\xc3x", false},
+        {"\x80", false},
+        {"\xc0\x80", false},
+        {"\xe0\x9f\xbf", false},
+        {"\xed\xa0\x80", false},
+        {"\xf4\x90\x80\x80", false},
+        {"\xf0\x8f\x80\x80", false},
+        {"\xf5\x80\x80\x80", false},
+        {"\xe2\x82", false},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++)
+        if (str_is_plain(rows[i].text, strlen(rows[i].text)) != rows[i].plain)
+            fail_msg("row %zu", i);
+    assert_false(str_is_plain("a\0b", 3));
+    assert_int_equal(str_utf8_length("\xe2\x82\xac", 3), 3);
+    assert_int_equal(str_utf8_length("\xe2\x82\xac", 2), 0);
+}
+
 static void test_numbers(void **state)
 {
     (void)state;
@@ -290,7 +323,7 @@ int main(void)
         cmocka_unit_test(test_copy),      cmocka_unit_test(test_numbers), cmocka_unit_test(test_doubles),
         cmocka_unit_test(test_durations), cmocka_unit_test(test_sizes),   cmocka_unit_test(test_rates),
         cmocka_unit_test(test_bools),     cmocka_unit_test(test_formats), cmocka_unit_test(test_distance),
-        cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_base64),    cmocka_unit_test(test_plain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
