@@ -29,6 +29,8 @@ struct queue_options {
     uint64_t keep_completed_count, keep_completed_age_ms,
         keep_failed_age_ms; /* for jobs without options of their own */
     uint64_t tombstone_ms;  /* a removed finished job's id stays known for so long; 0 = 120000 */
+    bool ordered;           /* one processor at a time: see order.h */
+    uint64_t lease_ms;      /* ordered, and the members of a home queue */
 };
 
 enum queue_status {
