@@ -111,7 +111,6 @@ static void set_up_easy(struct http_call *call)
     curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(e, CURLOPT_SHARE, call->client->share);
     curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)o->connect_timeout_ms);
-    curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)o->timeout_ms);
     curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, 60L);
     curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(e, CURLOPT_ERRORBUFFER, call->error);
@@ -332,6 +331,8 @@ struct http_call *http_client_post(struct http_client *c, const struct http_call
     call->cut_short = false;
     call->retry_after_ms = -1;
     call->error[0] = '\0';
+    curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS,
+                     (long)(o->timeout_ms > 0 ? o->timeout_ms : c->options.timeout_ms));
     set_headers(call, o->headers);
     set_body(call, o);
     c->running++;

@@ -51,6 +51,7 @@ struct http_call_options {
         size_t len;
     } * pieces;
     size_t n_pieces;
+    uint64_t timeout_ms; /* the whole attempt; 0: the client's */
 };
 
 /* Called once, never from inside http_client_post; the answer is valid during the call. */

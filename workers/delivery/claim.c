@@ -38,17 +38,22 @@ struct places {
 
 static unsigned room_of(const struct dest *t, const struct places *p)
 {
-    unsigned others = p->kept - kept_for(t);
+    unsigned others = p->kept - kept_for(t), room = p->free > others ? p->free - others : 0, own;
 
-    return p->free > others ? p->free - others : 0;
+    if (t->conf->concurrency == 0)
+        return room;
+    own = (unsigned)t->conf->concurrency;
+    own = own > taken_of(t) ? own - taken_of(t) : 0;
+    return room < own ? room : own;
 }
 
-static bool may_take(const struct dest *t, const struct places *p, uint64_t now_ms)
+static bool may_take(const struct lane *l, const struct places *p, uint64_t now_ms)
 {
-    return t->hungry && t->asked == 0 && !t->take_lost && t->paused_until_ms <= now_ms && room_of(t, p) > 0;
+    return l->hungry && l->asked == 0 && !l->take_lost && l->dest->paused_until_ms <= now_ms &&
+           room_of(l->dest, p) > 0;
 }
 
-static struct job *new_job(struct dest *t, const struct queue_job *q)
+static struct job *new_job(struct lane *l, const struct queue_job *q)
 {
     size_t id = strlen(q->id) + 1, name = strlen(q->name) + 1,
            bytes = id + name + q->data_len + q->opts_len + 2;
@@ -70,34 +75,34 @@ static struct job *new_job(struct dest *t, const struct queue_job *q)
     memcpy(text, q->opts, q->opts_len);
     text[q->opts_len] = '\0';
     j->q.opts = text;
-    j->dest = t;
+    j->lane = l;
     j->bytes = bytes;
     buf_init(&j->text, 1u << 20);
-    list_push_back(&t->jobs, &j->link);
-    t->d->jobs++;
-    t->d->job_bytes += bytes;
+    list_push_back(&l->jobs, &j->link);
+    l->dest->d->jobs++;
+    l->dest->d->job_bytes += bytes;
     return j;
 }
 
-static struct job *find(const struct dest *t, const char *id)
+static struct job *find(const struct lane *l, const char *id)
 {
     struct job *j;
 
-    list_foreach(j, &t->jobs, struct job, link) if (strcmp(j->q.id, id) == 0) return j;
+    list_foreach(j, &l->jobs, struct job, link) if (strcmp(j->q.id, id) == 0) return j;
     return NULL;
 }
 
 static void on_handed_back(enum queue_status s, const char *why, void *arg)
 {
-    struct dest *t = arg;
-    struct delivery *d = t->d;
+    struct lane *l = arg;
+    struct delivery *d = l->dest->d;
 
     (void)why;
     d->returning--;
     if (s == QUEUE_OK)
-        metric_add(t->m.handed_back, 1);
+        metric_add(l->m->handed_back, 1);
     else if (s != QUEUE_LOST && s != QUEUE_MISSING)
-        t->take_lost = true; /* it bears our lock, and nobody here has it */
+        l->take_lost = true; /* it bears our lock, and nobody here has it */
     delivery_look(d);
 }
 
@@ -107,20 +112,20 @@ static void on_arm(struct ev_loop *loop, ev_timer *timer, int revents)
     struct delivery *d = timer->data;
 
     (void)loop, (void)revents;
-    for (size_t i = 0; i < d->n_dests; i++) {
-        struct dest *t = &d->dests[i];
+    for (size_t i = 0; i < d->n_lanes; i++) {
+        struct lane *l = &d->lanes[i];
 
-        if (t->want_arm && t->waker != NULL)
-            queue_waker_arm(t->waker);
-        t->want_arm = false;
+        if (l->want_arm && l->waker != NULL)
+            queue_waker_arm(l->waker);
+        l->want_arm = false;
     }
 }
 
-static void arm_soon(struct dest *t)
+static void arm_soon(struct lane *l)
 {
-    struct delivery *d = t->d;
+    struct delivery *d = l->dest->d;
 
-    t->want_arm = true;
+    l->want_arm = true;
     if (ev_is_active(&d->arm_timer))
         return;
     ev_timer_init(&d->arm_timer, on_arm, ARM_S, 0.);
@@ -128,55 +133,57 @@ static void arm_soon(struct dest *t)
     ev_timer_start(d->loop, &d->arm_timer);
 }
 
-static void take_in_hand(struct dest *t, const struct queue_job *q)
+static void take_in_hand(struct lane *l, const struct queue_job *q)
 {
-    struct delivery *d = t->d;
+    struct delivery *d = l->dest->d;
     struct job *j;
 
-    if (q->stalled_count > 0 && find(t, q->id) != NULL) {
+    if (q->stalled_count > 0 && find(l, q->id) != NULL) {
         /* Its lock had run out while Redis could not be reached: now it is ours again, and its call goes on. */
-        log_info("job_retaken", "queue=%s job=%s", t->conf->id, log_q(q->id));
+        log_info("job_retaken", "queue=%s job=%s", l->name, log_q(q->id));
         return;
     }
-    j = d->draining ? NULL : new_job(t, q);
+    j = d->draining ? NULL : new_job(l, q);
     if (j != NULL) {
         post_start(j);
         return;
     }
     d->returning++;
-    queue_hand_back(t->queue, q->id, on_handed_back, t);
+    queue_hand_back(l->queue, q->id, on_handed_back, l);
 }
 
 static void on_taken(enum queue_status s, const struct queue_job *jobs, size_t n, void *arg)
 {
-    struct dest *t = arg;
-    struct delivery *d = t->d;
-    unsigned asked = t->asked;
+    struct lane *l = arg;
+    struct delivery *d = l->dest->d;
+    unsigned asked = l->asked;
 
-    delivery_count_reply(d, SCRIPT_TAKE, t->taken_us, s, NULL);
-    t->asked = 0;
-    t->refused = false;
+    delivery_count_reply(d, SCRIPT_TAKE, l->taken_us, s, NULL);
+    l->dest->asked -= asked;
+    l->asked = 0;
+    l->refused = false;
     for (size_t i = 0; i < n; i++)
-        take_in_hand(t, &jobs[i]);
+        take_in_hand(l, &jobs[i]);
     if (s == QUEUE_OK && n < asked) {
-        t->hungry = t->wakes != t->wakes_seen;
-        if (!t->hungry)
-            arm_soon(t);
+        l->hungry = l->wakes != l->wakes_seen;
+        if (!l->hungry)
+            arm_soon(l);
     } else if (s != QUEUE_OK) {
-        t->take_lost |= s == QUEUE_UNKNOWN;
-        t->refused = true;
-        t->hungry = false; /* the next second, or the reconnect, asks again */
+        l->take_lost |= s == QUEUE_UNKNOWN;
+        l->refused = true;
+        l->hungry = false; /* the next second, or the reconnect, asks again */
     }
     claim_pump(d);
     delivery_look(d);
 }
 
-static void take(struct dest *t, unsigned n)
+static void take(struct lane *l, unsigned n)
 {
-    t->asked = n;
-    t->wakes_seen = t->wakes;
-    t->taken_us = clock_mono_us();
-    queue_take(t->queue, n, on_taken, t);
+    l->asked = n;
+    l->dest->asked += n;
+    l->wakes_seen = l->wakes;
+    l->taken_us = clock_mono_us();
+    queue_take(l->queue, n, on_taken, l);
 }
 
 static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -189,10 +196,12 @@ static void wait_for_pauses(struct delivery *d, uint64_t now_ms)
 {
     uint64_t next = 0;
 
-    for (size_t i = 0; i < d->n_dests; i++)
-        if (d->dests[i].hungry && d->dests[i].paused_until_ms > now_ms &&
-            (next == 0 || d->dests[i].paused_until_ms < next))
-            next = d->dests[i].paused_until_ms;
+    for (size_t i = 0; i < d->n_lanes; i++) {
+        uint64_t until = d->lanes[i].dest->paused_until_ms;
+
+        if (d->lanes[i].hungry && until > now_ms && (next == 0 || until < next))
+            next = until;
+    }
     ev_timer_stop(d->loop, &d->pause_timer);
     if (next == 0)
         return;
@@ -206,7 +215,7 @@ void claim_pump(struct delivery *d)
     uint64_t now_ms = clock_mono_ms();
     struct places p = {.free = (unsigned)d->conf->delivery.concurrency};
     unsigned ready = 0, share;
-    size_t first = d->next_dest;
+    size_t first = d->next_lane;
 
     if (d->draining || redis_state(d->redis) != REDIS_READY || d->job_bytes >= JOB_BYTES_MAX)
         return;
@@ -216,95 +225,96 @@ void claim_pump(struct delivery *d)
         p.free -= taken < p.free ? taken : p.free;
         p.kept += kept_for(&d->dests[i]);
     }
-    for (size_t i = 0; i < d->n_dests; i++)
-        ready += may_take(&d->dests[i], &p, now_ms);
+    for (size_t i = 0; i < d->n_lanes; i++)
+        ready += may_take(&d->lanes[i], &p, now_ms);
     /* Results that Redis has not acknowledged are bounded too. */
     if (ready == 0 || d->jobs >= 4 * d->conf->delivery.concurrency) {
         wait_for_pauses(d, now_ms);
         return;
     }
     share = p.free / ready > 0 ? p.free / ready : 1;
-    for (size_t i = 0; i < d->n_dests && p.free > 0; i++) {
-        struct dest *t = &d->dests[(first + i) % d->n_dests];
-        unsigned kept = kept_for(t), n = room_of(t, &p);
+    for (size_t i = 0; i < d->n_lanes && p.free > 0; i++) {
+        struct lane *l = &d->lanes[(first + i) % d->n_lanes];
+        unsigned kept = kept_for(l->dest), n = room_of(l->dest, &p);
 
-        if (!may_take(t, &p, now_ms))
+        if (!may_take(l, &p, now_ms))
             continue;
         n = n < share ? n : share;
         n = n < TAKE_MAX ? n : TAKE_MAX;
         p.free -= n;
         p.kept -= kept < n ? kept : n;
-        d->next_dest = (first + i + 1) % d->n_dests;
-        take(t, n);
+        d->next_lane = (first + i + 1) % d->n_lanes;
+        take(l, n);
     }
     wait_for_pauses(d, now_ms);
 }
 
-void claim_wake(struct dest *t)
+void claim_wake(struct lane *l)
 {
-    t->hungry = true;
-    t->wakes++;
-    claim_pump(t->d);
+    l->hungry = true;
+    l->wakes++;
+    claim_pump(l->dest->d);
 }
 
 /* ---- locks */
 
 struct renewal {
-    struct dest *dest;
+    struct lane *lane;
     uint64_t asked_us;
 };
 
 static void on_lost(const char *id, void *arg)
 {
-    struct dest *t = ((struct renewal *)arg)->dest;
-    struct job *j = find(t, id);
+    struct lane *l = ((struct renewal *)arg)->lane;
+    struct job *j = find(l, id);
 
     if (j == NULL || j->state != JOB_POSTING)
         return; /* settled meanwhile, or settling tells */
-    log_warn("lock_lost", "queue=%s job=%s", t->conf->id, log_q(id));
-    metric_add(t->m.lock_lost, 1);
+    log_warn("lock_lost", "queue=%s job=%s", l->name, log_q(id));
+    metric_add(l->m->lock_lost, 1);
     claim_forget(j);
-    claim_pump(t->d);
-    delivery_look(t->d);
+    claim_pump(l->dest->d);
+    delivery_look(l->dest->d);
 }
 
 static void on_renewed(enum queue_status s, const char *why, void *arg)
 {
     struct renewal *r = arg;
 
-    delivery_count_reply(r->dest->d, SCRIPT_RENEW, r->asked_us, s, why);
+    delivery_count_reply(r->lane->dest->d, SCRIPT_RENEW, r->asked_us, s, why);
     free(r);
 }
 
 void claim_renew(struct delivery *d)
 {
-    for (size_t i = 0; i < d->n_dests; i++) {
-        struct dest *t = &d->dests[i];
+    for (size_t i = 0; i < d->n_lanes; i++) {
+        struct lane *l = &d->lanes[i];
         struct renewal *r;
         const char **ids;
         struct job *j;
         size_t n = 0;
 
-        if (list_empty(&t->jobs))
+        if (list_empty(&l->jobs))
             continue;
         ids = xcalloc(d->jobs, sizeof(*ids));
-        list_foreach(j, &t->jobs, struct job, link) ids[n++] = j->q.id;
+        list_foreach(j, &l->jobs, struct job, link) ids[n++] = j->q.id;
         r = xcalloc(1, sizeof(*r));
-        r->dest = t;
+        r->lane = l;
         r->asked_us = clock_mono_us();
-        queue_renew(t->queue, ids, n, on_lost, on_renewed, r);
+        queue_renew(l->queue, ids, n, on_lost, on_renewed, r);
         free(ids);
     }
 }
 
 void claim_forget(struct job *j)
 {
-    struct dest *t = j->dest;
+    struct dest *t = j->lane->dest;
     struct delivery *d = t->d;
 
     if (j->call != NULL)
         http_call_cancel(j->call);
     if (j->state == JOB_POSTING) {
+        j->lane->posting--;
         t->posting--;
         d->posting--;
         metric_set(t->m.in_flight, t->posting);

@@ -20,14 +20,6 @@
 #define MARGIN_MAX_MS         2000 /* of a drain's deadline: hand-back begins so long before it */
 #define ROLE                  "delivery"
 
-struct dest *delivery_find(struct delivery *d, const char *queue)
-{
-    for (size_t i = 0; i < d->n_dests; i++)
-        if (strcmp(d->dests[i].conf->id, queue) == 0)
-            return &d->dests[i];
-    return NULL;
-}
-
 void delivery_count_reply(struct delivery *d, enum delivery_script script, uint64_t asked_us,
                           enum queue_status s, const char *why)
 {
@@ -71,8 +63,8 @@ static void on_redis_ready(struct redis *r, int64_t client_id, void *arg)
     intake_pump(d);
     recover_start(d);
     reap_second(d);
-    for (size_t i = 0; i < d->n_dests; i++)
-        claim_wake(&d->dests[i]);
+    for (size_t i = 0; i < d->n_lanes; i++)
+        claim_wake(&d->lanes[i]);
 }
 
 static void on_redis_down(struct redis *r, const char *why, void *arg)
@@ -126,13 +118,10 @@ static void on_second(struct ev_loop *loop, ev_timer *t, int revents)
     struct delivery *d = t->data;
 
     (void)loop, (void)revents;
-    for (size_t i = 0; i < d->n_dests; i++) {
-        struct dest *dest = &d->dests[i];
-
-        watch_second(dest);
-        if (dest->refused)
-            claim_wake(dest);
-    }
+    watch_second(d);
+    for (size_t i = 0; i < d->n_lanes; i++)
+        if (d->lanes[i].refused)
+            claim_wake(&d->lanes[i]);
     settle_pump(d);
     intake_pump(d);
     recover_start(d);
@@ -148,34 +137,6 @@ static void start_timer(struct delivery *d, ev_timer *t, void (*fn)(struct ev_lo
 }
 
 /* ---- start */
-
-static void make_metrics(struct dest *t)
-{
-    static const char *const states[6] = {"wait", "active", "delayed", "paused", "completed", "failed"};
-    struct metrics *m = child_metrics(t->d->child);
-    struct dest_metrics *x = &t->m;
-    const char *id = t->conf->id;
-
-    x->added = metrics_series(m, METRIC_QUEUE_ADDED, id, NULL);
-    x->completed = metrics_series(m, METRIC_QUEUE_FINISHED, id, "completed", NULL);
-    x->failed = metrics_series(m, METRIC_QUEUE_FINISHED, id, "failed", NULL);
-    x->delayed = metrics_series(m, METRIC_QUEUE_FINISHED, id, "delayed", NULL);
-    x->handed_back = metrics_series(m, METRIC_QUEUE_FINISHED, id, "handed_back", NULL);
-    x->requeued = metrics_series(m, METRIC_STALLED, id, "requeued", NULL);
-    x->stalled_out = metrics_series(m, METRIC_STALLED, id, "failed", NULL);
-    x->lock_lost = metrics_series(m, METRIC_LOCK_LOST, id, NULL);
-    for (size_t i = 0; i < 6; i++)
-        x->jobs[i] = metrics_series(m, METRIC_QUEUE_JOBS, id, states[i], NULL);
-    x->oldest = metrics_series(m, METRIC_QUEUE_OLDEST, id, "wait", NULL);
-    x->promote_lag = metrics_series(m, METRIC_PROMOTE_LAG, id, NULL);
-    x->duration = metrics_series(m, METRIC_DELIVERY_DURATION, id, NULL);
-    x->end_to_end = metrics_series(m, METRIC_DELIVERY_END_TO_END, id, NULL);
-    x->events = metrics_series(m, METRIC_DELIVERY_EVENTS, id, NULL);
-    x->bytes = metrics_series(m, METRIC_DELIVERY_BYTES, id, NULL);
-    x->in_flight = metrics_series(m, METRIC_DELIVERY_IN_FLIGHT, id, NULL);
-    x->reused = metrics_series(m, METRIC_DELIVERY_CONNECTIONS, id, "true", NULL);
-    x->fresh = metrics_series(m, METRIC_DELIVERY_CONNECTIONS, id, "false", NULL);
-}
 
 static void make_process_metrics(struct delivery *d)
 {
@@ -195,72 +156,6 @@ static void make_process_metrics(struct delivery *d)
     d->unsafe = metrics_series(m, METRIC_REDIS_UNSAFE, "aof", NULL);
     for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++)
         d->took[i] = metrics_series(m, METRIC_REDIS_DURATION, scripts[i], NULL);
-}
-
-static void on_wake(void *arg)
-{
-    claim_wake(arg);
-}
-
-static struct queue_options queue_options_of(const struct delivery *d, const char *id)
-{
-    const struct conf *c = d->conf;
-
-    return (struct queue_options){
-        .prefix = c->queue.prefix,
-        .name = id,
-        .token = child_token(d->child),
-        .lock_ms = c->queue.lock_duration_ms,
-        .stalled_interval_ms = c->queue.stalled_interval_ms,
-        .max_stalled = c->queue.max_stalled_count,
-        .keep_completed_count = c->queue.keep_completed_count,
-        .keep_completed_age_ms = c->queue.keep_completed_age_ms,
-        .keep_failed_age_ms = c->queue.keep_failed_age_ms,
-    };
-}
-
-struct dest *delivery_stray(struct delivery *d, const char *queue)
-{
-    struct queue_options o = queue_options_of(d, queue);
-    struct conf_destination *conf;
-    struct dest *t;
-
-    for (size_t i = 0; i < d->n_strays; i++)
-        if (strcmp(d->strays[i]->conf->id, queue) == 0)
-            return d->strays[i];
-    if (d->n_strays == STRAYS_MAX)
-        return NULL;
-    log_warn("destination_unknown", "queue=%s remedy=%s", log_q(queue),
-             log_q("its batches are stored in Redis, where they wait for a configuration that has it"));
-    conf = xcalloc(1, sizeof(*conf));
-    conf->id = xstrdup(queue);
-    t = d->strays[d->n_strays++] = xcalloc(1, sizeof(*t));
-    t->d = d;
-    t->conf = conf;
-    list_init(&t->jobs);
-    t->queue = queue_new(d->loop, d->redis, &o);
-    t->m.added = metrics_series(child_metrics(d->child), METRIC_QUEUE_ADDED, queue, NULL);
-    return t;
-}
-
-static void make_dests(struct delivery *d, const struct redis_options *redis)
-{
-    const struct conf *c = d->conf;
-
-    d->n_dests = c->n_destinations;
-    d->dests = xcalloc(d->n_dests + 1, sizeof(*d->dests));
-    for (size_t i = 0; i < d->n_dests; i++) {
-        struct dest *t = &d->dests[i];
-        const struct queue_options o = queue_options_of(d, c->destinations[i].id);
-
-        t->d = d;
-        t->conf = &c->destinations[i];
-        list_init(&t->jobs);
-        make_metrics(t);
-        t->queue = queue_new(d->loop, d->redis, &o);
-        t->waker = queue_waker_new(d->loop, redis, &o, on_wake, t);
-        watch_start(t);
-    }
 }
 
 static void on_turn(struct ev_loop *loop, ev_check *w, int revents)
@@ -300,15 +195,6 @@ static int start(struct child *child, void *state, enum exitcode *code)
     d->child = child;
     d->loop = child_loop(child);
     d->conf = c;
-    d->rules = (struct verdict_rules){
-        .max_attempts = c->queue.max_attempts,
-        .retry_window_ms = c->queue.retry_window_ms,
-        .retry_after_max_ms = c->delivery.retry_after_max_ms,
-        .backoff = {.exponential = c->queue.backoff_type == CONF_BACKOFF_EXPONENTIAL,
-                    .delay_ms = c->queue.backoff_delay_ms,
-                    .max_ms = c->queue.backoff_max_ms,
-                    .jitter = c->queue.backoff_jitter},
-    };
     list_init(&d->links);
     list_init(&d->held);
     list_init(&d->reaps);
@@ -323,7 +209,7 @@ static int start(struct child *child, void *state, enum exitcode *code)
         return -1;
     }
     d->http = http_client_new(d->loop, &http);
-    make_dests(d, &redis);
+    lanes_make(d, &redis);
     post_prepare(d);
     start_timer(d, &d->ready_timer, on_ready_late, READY_WITHOUT_REDIS_S, 0.);
     start_timer(d, &d->renew_timer, on_renew, (double)c->queue.lock_renew_ms / 1e3,
@@ -344,8 +230,8 @@ static void end(struct delivery *d)
 
     if (d->ended)
         return;
-    for (size_t i = 0; i < d->n_dests; i++) /* locked by a take whose answer we have not */
-        left += d->dests[i].asked + d->dests[i].take_lost;
+    for (size_t i = 0; i < d->n_lanes; i++) /* locked by a take whose answer we have not */
+        left += d->lanes[i].asked + d->lanes[i].take_lost;
     d->ended = true;
     log_info("delivery_drained", "handed_back=%u unsettled=%u unstored=%u", d->handed_back, d->jobs, d->adds);
     child_drained(d->child, left);
@@ -367,10 +253,10 @@ static void on_hand_back(struct ev_loop *loop, ev_timer *t, int revents)
 
     (void)loop, (void)revents;
     d->handing_back = true;
-    for (size_t i = 0; i < d->n_dests; i++) {
+    for (size_t i = 0; i < d->n_lanes; i++) {
         struct job *j;
 
-        list_foreach(j, &d->dests[i].jobs, struct job, link)
+        list_foreach(j, &d->lanes[i].jobs, struct job, link)
         {
             if (j->state != JOB_POSTING)
                 continue;
@@ -398,11 +284,7 @@ static void drain(struct child *child, uint32_t deadline_ms, const char *reason,
     (void)child, (void)reason;
     d->draining = true;
     intake_leave(d);
-    for (size_t i = 0; i < d->n_dests; i++) {
-        queue_tick_stop(d->dests[i].queue);
-        queue_waker_free(d->dests[i].waker);
-        d->dests[i].waker = NULL;
-    }
+    lanes_close(d);
     start_timer(d, &d->hand_back_timer, on_hand_back, (deadline_ms - margin) / 1e3, 0.);
     start_timer(d, &d->end_timer, on_end, (deadline_ms - margin / 4) / 1e3, 0.);
     delivery_look(d);
@@ -432,8 +314,8 @@ static void beat(struct child *child, struct msg_beat *m, void *state)
     m->n_clients = 0;
     if (id > 0)
         m->clients[m->n_clients++] = (uint64_t)id;
-    for (size_t i = 0; i < d->n_dests && m->n_clients < MSG_CLIENTS_MAX; i++) {
-        id = d->dests[i].waker != NULL ? queue_waker_client_id(d->dests[i].waker) : 0;
+    for (size_t i = 0; i < d->n_lanes && m->n_clients < MSG_CLIENTS_MAX; i++) {
+        id = d->lanes[i].waker != NULL ? queue_waker_client_id(d->lanes[i].waker) : 0;
         if (id > 0)
             m->clients[m->n_clients++] = (uint64_t)id;
     }
@@ -444,10 +326,10 @@ static void held(void *state)
     const struct delivery *d = state;
 
     intake_held(d);
-    for (size_t i = 0; i < d->n_dests; i++) {
+    for (size_t i = 0; i < d->n_lanes; i++) {
         const struct job *j;
 
-        list_foreach(j, &d->dests[i].jobs, struct job, link) crash_put_held("job", j->q.id);
+        list_foreach(j, &d->lanes[i].jobs, struct job, link) crash_put_held("job", j->q.id);
     }
 }
 

@@ -1,7 +1,9 @@
 /* delivery - what the files of the delivery worker share.
  *
  * The way of a batch: intake (link to Redis), claim (Redis to hand), post (hand to destination), verdict, settle (result
- * to Redis). A job is in one list of its destination from claim to settle; whoever ends it calls claim_forget.
+ * to Redis). A destination's jobs come through its lanes: a lane is one Bull queue (the destination's own, one of its
+ * partitions, or one that was taken over). A job is in one list of its lane from claim to settle; whoever ends it calls
+ * claim_forget.
  */
 #ifndef DRAY_WORKERS_DELIVERY_DELIVERY_H
 #define DRAY_WORKERS_DELIVERY_DELIVERY_H
@@ -9,6 +11,8 @@
 #include <ev.h>
 
 #include "common/base/list.h"
+#include "common/base/map.h"
+#include "common/conf/conf.h"
 #include "common/http/client.h"
 #include "common/queue/queue.h"
 #include "common/redis/redis.h"
@@ -17,9 +21,11 @@
 #include "workers/delivery/verdict.h"
 
 struct dest;
+struct lane;
 struct reap;
 
 enum job_state {
+    JOB_READY,     /* in an ordered lane: waits for its turn */
     JOB_POSTING,   /* an HTTP call runs */
     JOB_SETTLING,  /* its result is on the way to Redis */
     JOB_UNSETTLED, /* its result waits for Redis to come back */
@@ -28,8 +34,8 @@ enum job_state {
 enum job_result { JOB_COMPLETE, JOB_DELAY, JOB_FAIL, JOB_HAND_BACK };
 
 struct job {
-    struct list link; /* dest->jobs */
-    struct dest *dest;
+    struct list link; /* lane->jobs */
+    struct lane *lane;
     enum job_state state;
     struct queue_job q; /* its texts stand behind the struct */
     struct http_call *call;
@@ -44,34 +50,50 @@ struct job {
     size_t bytes;
 };
 
-struct dest_metrics {
+struct lane_metrics { /* of all lanes with the same label */
+    const char *label;
     struct metric *added, *completed, *failed, *delayed, *handed_back, *requeued, *stalled_out, *lock_lost;
     struct metric *jobs[6], *oldest, *promote_lag;
+};
+
+struct dest_metrics {
     struct metric *duration, *end_to_end, *events, *bytes, *in_flight, *reused, *fresh;
 };
 
-struct dest { /* a destination and its queue */
+struct dest { /* a destination: where jobs are posted */
     struct delivery *d;
     const struct conf_destination *conf;
+    unsigned posting; /* of jobs, over all its lanes */
+    unsigned asked;   /* by takes under way, over all its lanes */
+    char *auth;       /* header line, "" or NULL (write_key: the source's) */
+    struct verdict_rules rules;
+    uint64_t paused_until_ms;            /* monotonic; the destination asked for it */
+    uint64_t failing_since_ms;           /* monotonic; 0: it takes what it is given */
+    unsigned failed_said, failed_unsaid; /* lines on failed jobs in this second */
+    bool refused_said;                   /* a line on a refused batch, in this second */
+    struct dest_metrics m;
+};
+
+struct lane { /* a queue that is worked on */
+    struct dest *dest;
+    char *name; /* in links and logs: "orders", "orders#3", or the id of a takeover */
+    enum conf_mode mode;
+    const struct conf_takeover *takeover; /* NULL: dray's own queue */
     struct queue *queue;
     struct queue_waker *waker;
-    struct list jobs;
+    struct list jobs;           /* in the order in which they were taken */
     unsigned posting;           /* of jobs */
     unsigned asked;             /* by the take under way; 0: none is */
     bool hungry;                /* there may be work in wait */
     uint64_t wakes, wakes_seen; /* a wake during a take means that its answer is already old */
     uint64_t taken_us;
-    bool take_lost;  /* the answer to a take was lost: jobs may be locked by us that we do not know */
-    bool recovering; /* recover.c is at it */
-    bool refused;    /* Redis said no to the last take: asked again in a second */
-    char *auth;      /* header line, "" or NULL (write_key: the source's) */
-    uint64_t paused_until_ms;            /* monotonic; the destination asked for it */
-    uint64_t failing_since_ms;           /* monotonic; 0: it takes what it is given */
-    bool want_arm;                       /* the queue was found empty: its waker is armed soon */
-    unsigned failed_said, failed_unsaid; /* lines on failed jobs in this second */
-    bool refused_said;                   /* a line on a refused batch, in this second */
-    uint64_t counted_ms; /* last counts as holder of the tick lease; 0: the gauges are blank */
-    struct dest_metrics m;
+    bool take_lost;      /* the answer to a take was lost: jobs may be locked by us that we do not know */
+    bool recovering;     /* recover.c is at it */
+    bool refused;        /* Redis said no to the last take: asked again in a second */
+    bool want_arm;       /* the queue was found empty: its waker is armed soon */
+    uint64_t counted_ms; /* last counts as holder of the tick lease; 0: there are none */
+    struct queue_counts counts;
+    struct lane_metrics *m;
 };
 
 #define STRAYS_MAX 16
@@ -82,10 +104,14 @@ struct delivery { /* the one state of the process */
     const struct conf *conf;
     struct redis *redis;
     struct http_client *http;
-    struct verdict_rules rules;
     struct dest *dests;
-    size_t n_dests, next_dest; /* next_dest: who is asked first */
-    struct dest *strays[STRAYS_MAX];
+    size_t n_dests;
+    struct lane *lanes;
+    size_t n_lanes, next_lane;   /* next_lane: which is asked first */
+    struct map *by_name;         /* lanes that batches are added to */
+    struct lane_metrics *labels; /* n_labels */
+    size_t n_labels;
+    struct lane *strays[STRAYS_MAX];
     size_t n_strays;
     struct list links;   /* intake.c */
     struct list held;    /* batches that wait for room on the connection, or for Redis to come back */
@@ -122,10 +148,19 @@ void delivery_count_reply(struct delivery *d, enum delivery_script script, uint6
                           enum queue_status s, const char *why);
 /* Ends a drain when there is nothing left to do. */
 void delivery_look(struct delivery *d);
-struct dest *delivery_find(struct delivery *d, const char *queue);
-/* A destination that only an older or a newer configuration has, as long as a reload rolls: batches are added to its
- * queue, nothing is taken from it. NULL: there are too many of them. */
-struct dest *delivery_stray(struct delivery *d, const char *queue);
+
+/* ---- lanes.c: destinations and lanes, out of the configuration */
+void lanes_make(struct delivery *d, const struct redis_options *redis);
+void lanes_close(struct delivery *d); /* draining: no lane looks for work any more */
+/* The lane of a batch's queue; NULL: none. */
+struct lane *lanes_find(const struct delivery *d, const char *queue);
+/* A queue that only an older or a newer configuration has, as long as a reload rolls: batches are added to it, nothing
+ * is taken from it. NULL: there are too many of them. */
+struct lane *lanes_stray(struct delivery *d, const char *queue);
+static inline bool lane_ordered(const struct lane *l)
+{
+    return l->mode != CONF_MODE_SHARED;
+}
 
 /* ---- intake.c: batches of the links become jobs */
 void intake_link(struct delivery *d, int batch_fd, int ack_fd);
@@ -137,7 +172,7 @@ bool intake_done(const struct delivery *d); /* every link has ended, and every a
 
 /* ---- claim.c: jobs from Redis into the hand, and their locks */
 void claim_pump(struct delivery *d); /* takes as many jobs as there is room for, fair over the destinations */
-void claim_wake(struct dest *t);     /* there may be work */
+void claim_wake(struct lane *l);     /* there may be work */
 void claim_renew(struct delivery *d);
 void claim_forget(struct job *j); /* frees it; its call is cancelled */
 
@@ -152,9 +187,9 @@ void post_prepare(struct delivery *d); /* the destinations' and sources' Authori
 void settle_job(struct job *j, enum job_result result);
 void settle_pump(struct delivery *d); /* after a reconnect */
 
-/* ---- watch.c: the queue's tick, as metrics and logs */
-void watch_start(struct dest *t);
-void watch_second(struct dest *t); /* blanks the gauges of a lost lease; a new allowance of log lines */
+/* ---- watch.c: the queues' ticks, as metrics and logs */
+void watch_start(struct lane *l);
+void watch_second(struct delivery *d); /* blanks the gauges of a lost lease; a new allowance of log lines */
 
 /* ---- reap.c: what the dead left */
 void reap_dead(struct delivery *d, const struct msg_reap *m);

@@ -34,7 +34,7 @@ struct add {
     struct list link;         /* d->held, or in no list while the queue has it */
     struct list sister;       /* of its link; in no list when that is gone */
     struct intake_link *from; /* NULL: gone */
-    struct dest *dest;
+    struct lane *lane;
     char id[ID_SIZE];
     struct buf data;
     uint64_t asked_us;
@@ -42,7 +42,7 @@ struct add {
 
 static void forget(struct add *a)
 {
-    struct delivery *d = a->dest->d;
+    struct delivery *d = a->lane->dest->d;
 
     list_remove(&a->link);
     list_remove(&a->sister);
@@ -59,7 +59,7 @@ static void refuse(struct intake_link *l, const char *id, bool temporary, const 
 static void on_added(enum queue_status s, const char *why, void *arg)
 {
     struct add *a = arg;
-    struct delivery *d = a->dest->d;
+    struct delivery *d = a->lane->dest->d;
 
     d->adding_bytes -= a->data.len;
     delivery_count_reply(d, SCRIPT_ADD, a->asked_us, s, why);
@@ -69,7 +69,7 @@ static void on_added(enum queue_status s, const char *why, void *arg)
     }
     if (s == QUEUE_OK) {
         hook_at("batch_stored");
-        metric_add(a->dest->m.added, 1);
+        metric_add(a->lane->m->added, 1);
     }
     if (a->from != NULL) {
         if (s == QUEUE_OK || s == QUEUE_DUPLICATE) {
@@ -77,11 +77,11 @@ static void on_added(enum queue_status s, const char *why, void *arg)
         } else {
             bool temporary = s == QUEUE_REFUSED || s == QUEUE_AWAY || s == QUEUE_UNKNOWN;
 
-            if (!temporary || !a->dest->refused_said) /* a full Redis refuses hundreds a second */
+            if (!temporary || !a->lane->dest->refused_said) /* a full Redis refuses hundreds a second */
                 log_event(temporary ? LOGL_WARN : LOGL_ERROR, "batch_refused",
-                          "queue=%s batch=%s status=%s why=%s", a->dest->conf->id, a->id,
-                          queue_status_name(s), log_q(why));
-            a->dest->refused_said |= temporary;
+                          "queue=%s batch=%s status=%s why=%s", a->lane->name, a->id, queue_status_name(s),
+                          log_q(why));
+            a->lane->dest->refused_said |= temporary;
             refuse(a->from, a->id, temporary, why != NULL ? why : queue_status_name(s));
         }
     }
@@ -93,17 +93,17 @@ static void on_added(enum queue_status s, const char *why, void *arg)
 void intake_pump(struct delivery *d)
 {
     struct add *a;
-    struct dest *t;
+    struct lane *lane;
 
     while (redis_state(d->redis) == REDIS_READY && (a = list_first(&d->held, struct add, link)) != NULL) {
         if (d->adding_bytes >= ADDING_MAX)
             return;
-        t = a->dest;
+        lane = a->lane;
         list_remove(&a->link);
         d->adding_bytes += a->data.len;
         a->asked_us = clock_mono_us();
-        queue_add(t->queue, a->id, a->data.data, a->data.len, on_added, a); /* may be the end of a */
-        claim_wake(t);                                                      /* goes with the same write */
+        queue_add(lane->queue, a->id, a->data.data, a->data.len, on_added, a); /* may be the end of a */
+        claim_wake(lane);                                                      /* goes with the same write */
     }
 }
 
@@ -111,7 +111,7 @@ static void on_batch(struct link_recv *recv, const struct msg_batch *b, void *ar
 {
     struct intake_link *l = arg;
     struct delivery *d = l->d;
-    struct dest *t = delivery_find(d, b->queue);
+    struct lane *lane = lanes_find(d, b->queue);
     struct add *a;
 
     (void)recv;
@@ -120,15 +120,15 @@ static void on_batch(struct link_recv *recv, const struct msg_batch *b, void *ar
         refuse(l, b->id, true, "redis is away");
         return;
     }
-    if (t == NULL)
-        t = delivery_stray(d, b->queue);
-    if (t == NULL) {
+    if (lane == NULL)
+        lane = lanes_stray(d, b->queue);
+    if (lane == NULL) {
         refuse(l, b->id, true, "no such destination");
         return;
     }
     a = xcalloc(1, sizeof(*a));
     a->from = l;
-    a->dest = t;
+    a->lane = lane;
     memcpy(a->id, b->id, sizeof(a->id));
     buf_init(&a->data, DATA_MAX);
     list_init(&a->sister);

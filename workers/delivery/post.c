@@ -55,23 +55,15 @@ void post_prepare(struct delivery *d)
     }
 }
 
-void post_free(struct delivery *d)
-{
-    for (size_t i = 0; d->source_auth != NULL && i < d->conf->n_sources; i++)
-        free(d->source_auth[i]);
-    free(d->source_auth);
-    for (size_t i = 0; i < d->n_dests; i++)
-        free(d->dests[i].auth);
-}
-
 /* NULL and a reason in why: the job cannot be sent. */
 static const char *auth_of(const struct job *j, char *why, size_t size)
 {
-    const struct delivery *d = j->dest->d;
+    const struct dest *t = j->lane->dest;
+    const struct delivery *d = t->d;
     const struct conf_source *s;
 
-    if (j->dest->auth != NULL)
-        return j->dest->auth;
+    if (t->auth != NULL)
+        return t->auth;
     s = conf_find_source(d->conf, j->payload.source);
     if (s != NULL)
         return d->source_auth[s - d->conf->sources];
@@ -135,8 +127,7 @@ static void note_health(struct dest *t, const struct verdict *v, const struct ht
 static void on_done(struct http_call *call, const struct http_answer *a, void *arg)
 {
     struct job *j = arg;
-    struct dest *t = j->dest;
-    struct delivery *d = t->d;
+    struct dest *t = j->lane->dest;
     uint64_t now_ms = clock_wall_ms();
     struct verdict_case c = {.answer = a,
                              .failures = j->q.attempts_made,
@@ -148,7 +139,7 @@ static void on_done(struct http_call *call, const struct http_answer *a, void *a
 
     (void)call;
     j->call = NULL;
-    verdict_give(&d->rules, &c, &v);
+    verdict_give(&t->rules, &c, &v);
     count_attempt(t, &v, a);
     note_health(t, &v, a);
     buf_reset(&j->text);
@@ -163,14 +154,15 @@ static void on_done(struct http_call *call, const struct http_answer *a, void *a
 void post_start(struct job *j)
 {
     static const char type[] = "Content-Type: application/json", agent[] = "User-Agent: dray/" DRAY_VERSION;
-    struct dest *t = j->dest;
+    struct dest *t = j->lane->dest;
     struct delivery *d = t->d;
     const char *headers[5] = {type, agent};
-    struct http_call_options o = {.url = t->conf->url, .headers = headers};
+    struct http_call_options o = {.url = t->conf->url, .headers = headers, .timeout_ms = t->conf->timeout_ms};
     const char *auth = NULL;
     char why[256];
 
     j->state = JOB_POSTING;
+    j->lane->posting++;
     t->posting++;
     d->posting++;
     metric_set(t->m.in_flight, t->posting);

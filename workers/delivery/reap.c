@@ -71,9 +71,9 @@ static void release(struct reap *r)
 
     r->pending = 1;
     for (size_t i = 0; i < r->n_tokens; i++)
-        for (size_t k = 0; k < d->n_dests; k++) {
+        for (size_t k = 0; k < d->n_lanes; k++) {
             r->pending++;
-            queue_release_token(d->dests[k].queue, r->tokens[i], on_released, r);
+            queue_release_token(d->lanes[k].queue, r->tokens[i], on_released, r);
         }
     answered(r);
 }
@@ -203,9 +203,9 @@ static void step(struct reap *r)
         return;
     }
     r->pending = 1;
-    for (size_t i = 0; i < d->n_dests; i++) {
+    for (size_t i = 0; i < d->n_lanes; i++) {
         r->pending++;
-        queue_list_tokens(d->dests[i].queue, r->m.token, on_tokens, r);
+        queue_list_tokens(d->lanes[i].queue, r->m.token, on_tokens, r);
     }
     tokens_answered(r);
 }

@@ -13,26 +13,26 @@
 
 static void on_released(enum queue_status s, uint64_t jobs, void *arg)
 {
-    struct dest *t = arg;
+    struct lane *l = arg;
 
-    t->recovering = false;
+    l->recovering = false;
     if (s != QUEUE_OK)
         return; /* the next second, or the next connection */
-    t->take_lost = false;
+    l->take_lost = false;
     if (jobs > 0)
-        log_info("jobs_recovered", "queue=%s jobs=%" PRIu64, t->conf->id, jobs);
-    claim_wake(t);
+        log_info("jobs_recovered", "queue=%s jobs=%" PRIu64, l->name, jobs);
+    claim_wake(l);
 }
 
-static void release_strays(struct dest *t)
+static void release_strays(struct lane *l)
 {
-    const char **ids = xcalloc(t->d->jobs + 1, sizeof(*ids));
+    const char **ids = xcalloc(l->dest->d->jobs + 1, sizeof(*ids));
     struct job *j;
     size_t n = 0;
 
-    list_foreach(j, &t->jobs, struct job, link) ids[n++] = j->q.id;
-    t->recovering = true;
-    queue_release_strays(t->queue, ids, n, on_released, t);
+    list_foreach(j, &l->jobs, struct job, link) ids[n++] = j->q.id;
+    l->recovering = true;
+    queue_release_strays(l->queue, ids, n, on_released, l);
     free(ids);
 }
 
@@ -40,7 +40,7 @@ void recover_start(struct delivery *d)
 {
     if (redis_state(d->redis) != REDIS_READY)
         return;
-    for (size_t i = 0; i < d->n_dests; i++)
-        if (d->dests[i].take_lost && !d->dests[i].recovering)
-            release_strays(&d->dests[i]);
+    for (size_t i = 0; i < d->n_lanes; i++)
+        if (d->lanes[i].take_lost && !d->lanes[i].recovering)
+            release_strays(&d->lanes[i]);
 }

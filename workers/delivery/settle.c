@@ -13,25 +13,26 @@
 
 static void count_result(const struct job *j)
 {
-    const struct dest *t = j->dest;
+    const struct lane *l = j->lane;
+    const struct dest *t = l->dest;
     uint64_t now_ms = clock_wall_ms();
 
     switch (j->result) {
     case JOB_COMPLETE:
-        metric_add(t->m.completed, 1);
+        metric_add(l->m->completed, 1);
         metric_add(t->m.events, j->payload.n_events);
         metric_add(t->m.bytes, j->payload.bytes);
         metric_observe_us(t->m.end_to_end,
                           now_ms > j->q.timestamp_ms ? (now_ms - j->q.timestamp_ms) * 1000 : 0);
         break;
     case JOB_DELAY:
-        metric_add(t->m.delayed, 1);
+        metric_add(l->m->delayed, 1);
         break;
     case JOB_FAIL:
-        metric_add(t->m.failed, 1);
+        metric_add(l->m->failed, 1);
         break;
     case JOB_HAND_BACK:
-        metric_add(t->m.handed_back, 1);
+        metric_add(l->m->handed_back, 1);
         t->d->handed_back++;
         break;
     }
@@ -48,8 +49,8 @@ static enum delivery_script script_of(enum job_result r)
 static void on_settled(enum queue_status s, const char *why, void *arg)
 {
     struct job *j = arg;
-    struct dest *t = j->dest;
-    struct delivery *d = t->d;
+    struct lane *l = j->lane;
+    struct delivery *d = l->dest->d;
 
     delivery_count_reply(d, script_of(j->result), j->asked_us, s, why);
     switch (s) {
@@ -67,15 +68,15 @@ static void on_settled(enum queue_status s, const char *why, void *arg)
             count_result(j);
             break;
         }
-        metric_add(t->m.lock_lost, 1);
-        log_warn("lock_lost", "queue=%s job=%s status=%s", t->conf->id, log_q(j->q.id), queue_status_name(s));
+        metric_add(l->m->lock_lost, 1);
+        log_warn("lock_lost", "queue=%s job=%s status=%s", l->name, log_q(j->q.id), queue_status_name(s));
         break;
     case QUEUE_BROKEN:
     case QUEUE_DEBOUNCED: /* these four never come from a settle */
     case QUEUE_LOCKED:
     case QUEUE_WRONG_STATE:
     case QUEUE_INVALID:
-        log_error("settle_failed", "queue=%s job=%s why=%s", t->conf->id, log_q(j->q.id), log_q(why));
+        log_error("settle_failed", "queue=%s job=%s why=%s", l->name, log_q(j->q.id), log_q(why));
         break;
     case QUEUE_OK:
     case QUEUE_DUPLICATE:
@@ -89,7 +90,7 @@ static void on_settled(enum queue_status s, const char *why, void *arg)
 
 static void send(struct job *j)
 {
-    struct queue *q = j->dest->queue;
+    struct queue *q = j->lane->queue;
     const char *text = buf_cstr(&j->text);
 
     j->state = JOB_SETTLING;
@@ -112,22 +113,23 @@ static void send(struct job *j)
 
 static void say_failed(const struct job *j)
 {
-    struct dest *t = j->dest;
+    struct dest *t = j->lane->dest;
 
     if (t->failed_said == FAILED_LINES_MAX) {
         t->failed_unsaid++;
         return;
     }
     t->failed_said++;
-    log_warn("job_failed", "queue=%s job=%s attempts=%llu reason=%s", t->conf->id, log_q(j->q.id),
+    log_warn("job_failed", "queue=%s job=%s attempts=%llu reason=%s", j->lane->name, log_q(j->q.id),
              (unsigned long long)j->q.attempts_made + 1, log_qn(j->text.data, j->text.len));
 }
 
 void settle_job(struct job *j, enum job_result result)
 {
-    struct dest *t = j->dest;
+    struct dest *t = j->lane->dest;
     struct delivery *d = t->d;
 
+    j->lane->posting--;
     t->posting--;
     d->posting--;
     metric_set(t->m.in_flight, t->posting);
@@ -142,10 +144,10 @@ void settle_job(struct job *j, enum job_result result)
 
 void settle_pump(struct delivery *d)
 {
-    for (size_t i = 0; i < d->n_dests; i++) {
+    for (size_t i = 0; i < d->n_lanes; i++) {
         struct job *j;
 
-        list_foreach(j, &d->dests[i].jobs, struct job,
+        list_foreach(j, &d->lanes[i].jobs, struct job,
                      link) if (j->state == JOB_UNSETTLED && redis_state(d->redis) == REDIS_READY) send(j);
     }
 }

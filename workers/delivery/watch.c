@@ -17,55 +17,79 @@ static void on_promoted(struct queue *q, uint64_t jobs, void *arg)
 
 static void on_stalled(struct queue *q, uint64_t requeued, uint64_t failed, void *arg)
 {
-    struct dest *t = arg;
+    struct lane *l = arg;
 
     (void)q;
-    metric_add(t->m.requeued, requeued);
-    metric_add(t->m.stalled_out, failed);
+    metric_add(l->m->requeued, requeued);
+    metric_add(l->m->stalled_out, failed);
     if (requeued + failed > 0)
-        log_warn("stalled_jobs", "queue=%s requeued=%llu failed=%llu", t->conf->id,
-                 (unsigned long long)requeued, (unsigned long long)failed);
+        log_warn("stalled_jobs", "queue=%s requeued=%llu failed=%llu", l->name, (unsigned long long)requeued,
+                 (unsigned long long)failed);
     if (requeued > 0)
-        claim_wake(t);
+        claim_wake(l);
 }
 
-static void show(struct dest *t, const struct queue_counts *c)
+/* The gauges of a label are the sum over its lanes. */
+static void show(const struct delivery *d, const struct lane_metrics *m)
 {
-    const uint64_t n[6] = {c->wait, c->active, c->delayed, c->paused, c->completed, c->failed};
+    struct queue_counts sum = {0};
+
+    for (size_t i = 0; i < d->n_lanes; i++) {
+        const struct queue_counts *c = &d->lanes[i].counts;
+
+        if (d->lanes[i].m != m || d->lanes[i].counted_ms == 0)
+            continue;
+        sum.wait += c->wait;
+        sum.active += c->active;
+        sum.delayed += c->delayed;
+        sum.paused += c->paused;
+        sum.completed += c->completed;
+        sum.failed += c->failed;
+        sum.oldest_wait_ms = c->oldest_wait_ms > sum.oldest_wait_ms ? c->oldest_wait_ms : sum.oldest_wait_ms;
+        sum.promote_lag_ms = c->promote_lag_ms > sum.promote_lag_ms ? c->promote_lag_ms : sum.promote_lag_ms;
+    }
+    const uint64_t n[6] = {sum.wait, sum.active, sum.delayed, sum.paused, sum.completed, sum.failed};
 
     for (size_t i = 0; i < 6; i++)
-        metric_set(t->m.jobs[i], (double)n[i]);
-    metric_set(t->m.oldest, (double)c->oldest_wait_ms / 1000.0);
-    metric_set(t->m.promote_lag, (double)c->promote_lag_ms / 1000.0);
+        metric_set(m->jobs[i], (double)n[i]);
+    metric_set(m->oldest, (double)sum.oldest_wait_ms / 1000.0);
+    metric_set(m->promote_lag, (double)sum.promote_lag_ms / 1000.0);
 }
 
 static void on_counted(struct queue *q, const struct queue_counts *c, void *arg)
 {
-    struct dest *t = arg;
+    struct lane *l = arg;
 
     (void)q;
-    t->counted_ms = clock_mono_ms();
-    show(t, c);
+    l->counted_ms = clock_mono_ms();
+    l->counts = *c;
+    show(l->dest->d, l->m);
 }
 
-void watch_start(struct dest *t)
+void watch_start(struct lane *l)
 {
     static const struct queue_tick_events events = {
         .promoted = on_promoted, .stalled = on_stalled, .counted = on_counted};
 
-    queue_tick_start(t->queue, &events, t);
+    queue_tick_start(l->queue, &events, l);
 }
 
-void watch_second(struct dest *t)
+void watch_second(struct delivery *d)
 {
-    static const struct queue_counts nothing;
+    for (size_t i = 0; i < d->n_dests; i++) {
+        struct dest *t = &d->dests[i];
 
-    if (t->failed_unsaid > 0)
-        log_warn("jobs_failed", "queue=%s more=%u", t->conf->id, t->failed_unsaid);
-    t->failed_said = t->failed_unsaid = 0;
-    t->refused_said = false;
-    if (t->counted_ms == 0 || clock_mono_ms() - t->counted_ms < COUNTS_FRESH_MS)
-        return;
-    t->counted_ms = 0;
-    show(t, &nothing);
+        if (t->failed_unsaid > 0)
+            log_warn("jobs_failed", "dest=%s more=%u", t->conf->id, t->failed_unsaid);
+        t->failed_said = t->failed_unsaid = 0;
+        t->refused_said = false;
+    }
+    for (size_t i = 0; i < d->n_lanes; i++) {
+        struct lane *l = &d->lanes[i];
+
+        if (l->counted_ms == 0 || clock_mono_ms() - l->counted_ms < COUNTS_FRESH_MS)
+            continue;
+        l->counted_ms = 0;
+        show(d, l->m);
+    }
 }

@@ -1,0 +1,228 @@
+/* lanes - destinations and their lanes, made out of the configuration; see delivery.h.
+ *
+ * A destination has one lane, or with ordering: key one a partition; each takeover has a lane of its own. Lanes that
+ * share a label (the partitions of a destination) share their metrics.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "workers/delivery/delivery.h"
+
+#define UNLIMITED UINT64_MAX
+
+/* ---- metrics */
+
+static void make_dest_metrics(struct dest *t)
+{
+    struct metrics *m = child_metrics(t->d->child);
+    struct dest_metrics *x = &t->m;
+    const char *id = t->conf->id;
+
+    x->duration = metrics_series(m, METRIC_DELIVERY_DURATION, id, NULL);
+    x->end_to_end = metrics_series(m, METRIC_DELIVERY_END_TO_END, id, NULL);
+    x->events = metrics_series(m, METRIC_DELIVERY_EVENTS, id, NULL);
+    x->bytes = metrics_series(m, METRIC_DELIVERY_BYTES, id, NULL);
+    x->in_flight = metrics_series(m, METRIC_DELIVERY_IN_FLIGHT, id, NULL);
+    x->reused = metrics_series(m, METRIC_DELIVERY_CONNECTIONS, id, "true", NULL);
+    x->fresh = metrics_series(m, METRIC_DELIVERY_CONNECTIONS, id, "false", NULL);
+}
+
+static void make_lane_metrics(struct metrics *m, struct lane_metrics *x)
+{
+    static const char *const states[6] = {"wait", "active", "delayed", "paused", "completed", "failed"};
+    const char *id = x->label;
+
+    x->added = metrics_series(m, METRIC_QUEUE_ADDED, id, NULL);
+    x->completed = metrics_series(m, METRIC_QUEUE_FINISHED, id, "completed", NULL);
+    x->failed = metrics_series(m, METRIC_QUEUE_FINISHED, id, "failed", NULL);
+    x->delayed = metrics_series(m, METRIC_QUEUE_FINISHED, id, "delayed", NULL);
+    x->handed_back = metrics_series(m, METRIC_QUEUE_FINISHED, id, "handed_back", NULL);
+    x->requeued = metrics_series(m, METRIC_STALLED, id, "requeued", NULL);
+    x->stalled_out = metrics_series(m, METRIC_STALLED, id, "failed", NULL);
+    x->lock_lost = metrics_series(m, METRIC_LOCK_LOST, id, NULL);
+    for (size_t i = 0; i < 6; i++)
+        x->jobs[i] = metrics_series(m, METRIC_QUEUE_JOBS, id, states[i], NULL);
+    x->oldest = metrics_series(m, METRIC_QUEUE_OLDEST, id, "wait", NULL);
+    x->promote_lag = metrics_series(m, METRIC_PROMOTE_LAG, id, NULL);
+}
+
+static struct lane_metrics *label(struct delivery *d, const char *name)
+{
+    struct lane_metrics *x = &d->labels[d->n_labels++];
+
+    x->label = name;
+    make_lane_metrics(child_metrics(d->child), x);
+    return x;
+}
+
+/* ---- queues */
+
+static struct queue_options options_of(const struct delivery *d, const char *prefix, const char *name)
+{
+    const struct conf *c = d->conf;
+
+    return (struct queue_options){
+        .prefix = prefix,
+        .name = name,
+        .token = child_token(d->child),
+        .lock_ms = c->queue.lock_duration_ms,
+        .stalled_interval_ms = c->queue.stalled_interval_ms,
+        .max_stalled = c->queue.max_stalled_count,
+        .keep_completed_count = c->queue.keep_completed_count,
+        .keep_completed_age_ms = c->queue.keep_completed_age_ms,
+        .keep_failed_age_ms = c->queue.keep_failed_age_ms,
+    };
+}
+
+static void on_wake(void *arg)
+{
+    claim_wake(arg);
+}
+
+static struct lane *add_lane(struct delivery *d, struct dest *t, enum conf_mode mode, const char *name,
+                             struct lane_metrics *m)
+{
+    struct lane *l = &d->lanes[d->n_lanes++];
+
+    l->dest = t;
+    l->name = xstrdup(name);
+    l->mode = mode;
+    l->m = m;
+    list_init(&l->jobs);
+    map_put(d->by_name, name, strlen(name), l);
+    return l;
+}
+
+static void open_lane(struct lane *l, const struct redis_options *redis, const struct queue_options *o)
+{
+    struct delivery *d = l->dest->d;
+
+    l->queue = queue_new(d->loop, d->redis, o);
+    l->waker = queue_waker_new(d->loop, redis, o, on_wake, l);
+    watch_start(l);
+}
+
+static void make_dest(struct dest *t, const struct conf_destination *conf)
+{
+    struct delivery *d = t->d;
+    const struct conf_queue *q = &d->conf->queue;
+
+    t->conf = conf;
+    t->rules = (struct verdict_rules){
+        .max_attempts = conf->max_attempts > 0 ? conf->max_attempts : q->max_attempts,
+        .retry_window_ms = q->retry_window_ms,
+        .retry_after_max_ms = d->conf->delivery.retry_after_max_ms,
+        .backoff = {.exponential = q->backoff_type == CONF_BACKOFF_EXPONENTIAL,
+                    .delay_ms = q->backoff_delay_ms,
+                    .max_ms = q->backoff_max_ms,
+                    .jitter = q->backoff_jitter},
+    };
+    make_dest_metrics(t);
+}
+
+static void make_own_lanes(struct dest *t, const struct redis_options *redis)
+{
+    struct delivery *d = t->d;
+    const char *name = conf_destination_queue(t->conf);
+    enum conf_mode mode = conf_destination_mode(d->conf, t->conf);
+    unsigned n = conf_destination_partitions(d->conf, t->conf);
+    struct lane_metrics *m = label(d, t->conf->id);
+
+    for (unsigned i = 0; i < n; i++) {
+        char lane[160], prefix[QUEUE_PREFIX_SIZE];
+        struct queue_options o;
+
+        if (mode == CONF_MODE_KEY)
+            snprintf(lane, sizeof(lane), "%s#%u", t->conf->id, i);
+        else
+            snprintf(lane, sizeof(lane), "%s", t->conf->id);
+        o = options_of(d,
+                       mode == CONF_MODE_KEY
+                           ? queue_partition_prefix(d->conf->queue.prefix, name, i, prefix, sizeof(prefix))
+                           : d->conf->queue.prefix,
+                       name);
+        open_lane(add_lane(d, t, mode, lane, m), redis, &o);
+    }
+}
+
+static void make_takeover(struct delivery *d, const struct conf_takeover *conf,
+                          const struct redis_options *redis)
+{
+    struct queue_options o = options_of(d, conf->prefix, conf->queue);
+    struct dest *t = &d->dests[conf_find_destination(d->conf, conf->destination) - d->conf->destinations];
+    struct lane *l = add_lane(d, t, conf->is_multi_processor ? CONF_MODE_SHARED : CONF_MODE_STRICT, conf->id,
+                              label(d, conf->id));
+
+    l->takeover = conf;
+    o.keep_completed_count = conf->trim_enabled ? conf->trim_completed_count : UNLIMITED;
+    o.keep_completed_age_ms = conf->trim_enabled ? conf->trim_completed_age_ms : 0;
+    o.keep_failed_age_ms = conf->trim_enabled ? conf->trim_failed_age_ms : 0;
+    open_lane(l, redis, &o);
+}
+
+void lanes_make(struct delivery *d, const struct redis_options *redis)
+{
+    const struct conf *c = d->conf;
+    size_t n = c->n_takeovers;
+
+    for (size_t i = 0; i < c->n_destinations; i++)
+        n += conf_destination_partitions(c, &c->destinations[i]);
+    d->by_name = map_new();
+    d->n_dests = c->n_destinations;
+    d->dests = xcalloc(d->n_dests + 1, sizeof(*d->dests));
+    d->lanes = xcalloc(n + 1, sizeof(*d->lanes));
+    d->labels = xcalloc(d->n_dests + c->n_takeovers + 1, sizeof(*d->labels));
+    for (size_t i = 0; i < d->n_dests; i++) {
+        d->dests[i].d = d;
+        make_dest(&d->dests[i], &c->destinations[i]);
+        make_own_lanes(&d->dests[i], redis);
+    }
+    for (size_t i = 0; i < c->n_takeovers; i++)
+        make_takeover(d, &c->takeovers[i], redis);
+}
+
+void lanes_close(struct delivery *d)
+{
+    for (size_t i = 0; i < d->n_lanes; i++) {
+        queue_tick_stop(d->lanes[i].queue);
+        queue_waker_free(d->lanes[i].waker);
+        d->lanes[i].waker = NULL;
+    }
+}
+
+struct lane *lanes_find(const struct delivery *d, const char *queue)
+{
+    return map_get(d->by_name, queue, strlen(queue));
+}
+
+struct lane *lanes_stray(struct delivery *d, const char *queue)
+{
+    struct queue_options o = options_of(d, d->conf->queue.prefix, queue);
+    struct conf_destination *conf;
+    struct dest *t;
+    struct lane *l;
+
+    for (size_t i = 0; i < d->n_strays; i++)
+        if (strcmp(d->strays[i]->name, queue) == 0)
+            return d->strays[i];
+    if (d->n_strays == STRAYS_MAX)
+        return NULL;
+    log_warn("destination_unknown", "queue=%s remedy=%s", log_q(queue),
+             log_q("its batches are stored in Redis, where they wait for a configuration that has it"));
+    conf = xcalloc(1, sizeof(*conf));
+    conf->id = xstrdup(queue);
+    t = xcalloc(1, sizeof(*t));
+    t->d = d;
+    t->conf = conf;
+    l = d->strays[d->n_strays++] = xcalloc(1, sizeof(*l));
+    l->dest = t;
+    l->name = conf->id;
+    list_init(&l->jobs);
+    l->queue = queue_new(d->loop, d->redis, &o);
+    l->m = xcalloc(1, sizeof(*l->m));
+    l->m->added = metrics_series(child_metrics(d->child), METRIC_QUEUE_ADDED, queue, NULL);
+    return l;
+}
