@@ -5,6 +5,7 @@ set -eu
 
 packages="
 gcc make pkg-config
+tzdata
 libev-dev libhiredis-dev libmsgpack-dev libcurl4-openssl-dev libjansson-dev libfyaml-dev libdeflate-dev libssl-dev
 node-llhttp
 redis-server
