@@ -34,6 +34,7 @@ struct queue {
     struct list calls;
     struct list adds, settles, takes; /* not yet sent */
     size_t adds_bytes;
+    uint64_t limited_ms; /* what the last take told */
     unsigned adds_flying, settles_flying;
     ev_prepare prepare;
     ev_idle idle; /* keeps the loop from sleeping on what a callback at the end of a turn asked for */

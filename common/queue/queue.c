@@ -237,3 +237,8 @@ const char *queue_name(const struct queue *q)
 {
     return q->o.name;
 }
+
+uint64_t queue_limited_ms(const struct queue *q)
+{
+    return q->limited_ms;
+}

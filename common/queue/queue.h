@@ -31,6 +31,11 @@ struct queue_options {
     uint64_t tombstone_ms;  /* a removed finished job's id stays known for so long; 0 = 120000 */
     bool ordered;           /* one processor at a time: see order.h */
     uint64_t lease_ms;      /* ordered, and the members of a home queue */
+    uint64_t limiter_jobs,
+        limiter_ms;          /* Bull's limiter: so many started in so long by the whole fleet; 0 = none */
+    bool limiter_by_group;   /* each group (the id's text behind its last colon) for itself */
+    uint64_t metrics_points; /* minutes of Bull's own metrics that are kept; 0 = none */
+    uint64_t max_run_ms;     /* a job that was taken longer ago stalls, renewed lock or not; 0 = never */
 };
 
 enum queue_status {
@@ -79,6 +84,8 @@ struct queue_job {
  * a hash) or a job whose data is missing never comes here: the script moves it to failed with a reason. */
 typedef void (*queue_taken_fn)(enum queue_status s, const struct queue_job *jobs, size_t n, void *arg);
 void queue_take(struct queue *q, unsigned max, queue_taken_fn taken, void *arg);
+/* Inside taken: the limiter lets nothing through for so many ms (0: it was not that). */
+uint64_t queue_limited_ms(const struct queue *q);
 
 /* ---- settle.c: all need the lock. Grouped per loop turn. */
 /* value: JSON text (the return value). Options of the job (removeOnComplete) come before the defaults. */

@@ -1,8 +1,8 @@
-/* take - jobs from wait to active, locked, in one step, with their data in the same round trip.
+/* take - jobs from wait to active, locked, in one step, with their fields in the same round trip.
  *
- * The script moves, locks and returns what is small; a SORT_RO behind it reads the data of just these ids natively,
- * because Lua hashes every byte that passes through it. Where SORT_RO with GET is denied (Cluster, some ACLs), or a
- * job's data came not with it, each is read by HGET.
+ * The script moves, locks and returns the ids; a SORT_RO behind it reads the fields of just these ids natively, because
+ * Lua hashes every byte that passes through it. Where SORT_RO with GET is denied (Cluster, some ACLs), or a job came not
+ * with it (another client's take came between), each is read by HMGET.
  */
 #include "common/queue/internal.h"
 
@@ -15,7 +15,11 @@
 #include "common/base/mem.h"
 #include "common/base/str.h"
 
-enum { F_ID, F_NAME, F_OPTS, F_TIMESTAMP, F_ATTEMPTS, F_STALLED, F_RETRIED, FIELDS };
+#define FIELD_NAMES(F) F(data) F(name) F(opts) F(timestamp) F(attemptsMade) F(stalledCounter) F(retriedOn)
+enum { F_DATA, F_NAME, F_OPTS, F_TIMESTAMP, F_ATTEMPTS, F_STALLED, F_RETRIED, FIELDS };
+#define BYTES_MAX "33554432" /* data in one answer, unless a single job is larger */
+#define JOB_MAX   "16777216" /* a larger one goes to failed: QUEUE_JOB_MAX */
+#define HEAD      2          /* values of the script's answer before the ids */
 
 struct wish { /* a take not yet sent */
     struct list link;
@@ -27,7 +31,7 @@ struct wish { /* a take not yet sent */
 struct slot {
     char *id, *name, *opts;
     char *copy; /* data that must outlive its reply */
-    bool there; /* the job's data is known */
+    bool there; /* the job's fields are known */
 };
 
 /* Lives until the jobs are given away; the calls on the way refer to it. */
@@ -38,6 +42,7 @@ struct take {
     bool answered,
         sorted; /* by the script; by SORT_RO, which comes first when the script had to be loaded again */
     size_t n, missing;
+    uint64_t limited_ms;
     struct queue_job *jobs;
     struct slot *slots;
 };
@@ -78,16 +83,32 @@ static uint64_t number_of(const struct redisReply *r)
     return 0;
 }
 
-static void read_job(struct queue_job *j, struct slot *s, struct redisReply *const *f)
+/* False: it is gone, or there is no memory for it. data is referred to unless it is to be kept. */
+static bool read_job(struct queue_job *j, struct slot *s, struct redisReply *const *f, bool keep)
 {
+    const struct redisReply *data = f[F_DATA];
     size_t len;
-    j->id = s->id = copy_of(f[F_ID], "", &len);
+    if (data->type != REDIS_REPLY_STRING)
+        return false;
+    if (keep) {
+        s->copy = mem_try(data->len + 1);
+        if (s->copy == NULL)
+            return false;
+        memcpy(s->copy, data->str, data->len);
+        s->copy[data->len] = '\0';
+    }
+    j->data = keep ? s->copy : data->str;
+    j->data_len = data->len;
+    free(s->name);
+    free(s->opts);
     j->name = s->name = copy_of(f[F_NAME], "__default__", &len);
     j->opts = s->opts = copy_of(f[F_OPTS], "{}", &j->opts_len);
     j->timestamp_ms = number_of(f[F_TIMESTAMP]);
     j->attempts_made = number_of(f[F_ATTEMPTS]);
     j->stalled_count = number_of(f[F_STALLED]);
     j->manual_retry = f[F_RETRIED]->type == REDIS_REPLY_STRING;
+    s->there = true;
+    return true;
 }
 
 /* A job that vanished between being locked and being read is put off active by handing it back. */
@@ -108,6 +129,7 @@ static void give(struct queue *q, struct take *t)
     drop_vanished(q, t);
     if (t->status != QUEUE_OK && t->n > 0)
         t->status = QUEUE_UNKNOWN; /* the script has locked them, whatever kept their data away */
+    q->limited_ms = t->limited_ms;
     if (t->status == QUEUE_OK)
         t->taken(QUEUE_OK, t->jobs, t->n - t->missing, t->arg);
     else
@@ -134,19 +156,6 @@ static struct take_call *call_new(struct take *t, void (*finish)(struct queue_ca
 
 /* ---- one by one */
 
-static void keep_copy(struct take *t, size_t i, const char *data, size_t len)
-{
-    struct slot *s = &t->slots[i];
-    s->copy = mem_try(len + 1);
-    if (s->copy == NULL)
-        return;
-    memcpy(s->copy, data, len);
-    s->copy[len] = '\0';
-    s->there = true;
-    t->jobs[i].data = s->copy;
-    t->jobs[i].data_len = len;
-}
-
 static void on_one(struct queue_call *c, enum queue_status s, const char *why, const struct redisReply *reply)
 {
     (void)why;
@@ -154,20 +163,33 @@ static void on_one(struct queue_call *c, enum queue_status s, const char *why, c
     struct take *t = one->t;
     if (s != QUEUE_OK)
         t->status = s;
-    else if (reply->type == REDIS_REPLY_STRING)
-        keep_copy(t, one->i, reply->str, reply->len);
+    else if (reply->type == REDIS_REPLY_ARRAY && reply->elements == FIELDS)
+        (void)read_job(&t->jobs[one->i], &t->slots[one->i], reply->element, true);
     if (--t->missing == 0)
         give(c->q, t);
 }
 
+/* What came with the sort must outlive its reply. */
+static bool keep_data(struct take *t, size_t i)
+{
+    struct slot *s = &t->slots[i];
+    s->copy = mem_try(t->jobs[i].data_len + 1);
+    if (s->copy == NULL)
+        return false;
+    memcpy(s->copy, t->jobs[i].data, t->jobs[i].data_len);
+    s->copy[t->jobs[i].data_len] = '\0';
+    t->jobs[i].data = s->copy;
+    return true;
+}
+
 static void read_one_by_one(struct queue *q, struct take *t)
 {
+#define NAME(f) #f,
     size_t missing = 0;
     for (size_t i = 0; i < t->n; i++) {
-        if (t->slots[i].there)
-            keep_copy(t, i, t->jobs[i].data, t->jobs[i].data_len);
-        else
-            missing++;
+        if (t->slots[i].there && !keep_data(t, i))
+            t->slots[i].there = false;
+        missing += !t->slots[i].there;
     }
     t->missing = missing;
     for (size_t i = 0; missing > 0; i++) {
@@ -177,11 +199,12 @@ static void read_one_by_one(struct queue *q, struct take *t)
         struct take_call *c = call_new(t, on_one);
         c->i = i;
         char *key = xasprintf("%s%s", q->base, t->slots[i].id);
-        const char *argv[] = {"HGET", key, "data"};
+        const char *argv[] = {"HMGET", key, FIELD_NAMES(NAME)};
         queue_call_begin(q, &c->call);
-        redis_command(q->r, queue_call_reply, &c->call, 3, argv, NULL);
+        redis_command(q->r, queue_call_reply, &c->call, 2 + FIELDS, argv, NULL);
         free(key);
     }
+#undef NAME
 }
 
 /* ---- all at once */
@@ -202,17 +225,13 @@ static void on_data(struct queue_call *c, enum queue_status s, const char *why,
         return;
     }
     size_t there = 0;
-    /* id, data, id, data, ... in the order of the script's answer */
-    for (size_t i = 0;
-         s == QUEUE_OK && reply->type == REDIS_REPLY_ARRAY && i < t->n && 2 * i + 1 < reply->elements; i++) {
-        const struct redisReply *id = reply->element[2 * i], *data = reply->element[2 * i + 1];
-        if (id->type != REDIS_REPLY_STRING || data->type != REDIS_REPLY_STRING ||
-            strcmp(id->str, t->jobs[i].id) != 0)
-            continue;
-        t->jobs[i].data = data->str;
-        t->jobs[i].data_len = data->len;
-        t->slots[i].there = true;
-        there++;
+    /* id, fields, id, fields, ... in the order of the script's answer */
+    for (size_t i = 0; s == QUEUE_OK && reply->type == REDIS_REPLY_ARRAY && i < t->n &&
+                       (FIELDS + 1) * (i + 1) <= reply->elements;
+         i++) {
+        struct redisReply *const *at = reply->element + (FIELDS + 1) * i;
+        if (at[0]->type == REDIS_REPLY_STRING && strcmp(at[0]->str, t->jobs[i].id) == 0)
+            there += read_job(&t->jobs[i], &t->slots[i], at + 1, false);
     }
     if (there == t->n)
         give(q, t);
@@ -221,17 +240,23 @@ static void on_data(struct queue_call *c, enum queue_status s, const char *why,
 }
 
 /* Fills t in; its status tells what became of it. */
-static void read_jobs(struct take *t, const struct redisReply *reply)
+static void read_ids(struct queue *q, struct take *t, const struct redisReply *reply)
 {
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0 || (reply->elements - 1) % FIELDS != 0) {
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < HEAD) {
         t->status = QUEUE_BROKEN;
         return;
     }
-    t->n = (reply->elements - 1) / FIELDS;
+    long long ghosts = reply->element[0]->integer;
+    if (ghosts > 0)
+        log_warn("queue_ghosts", "queue=%s n=%lld", log_q(queue_name(q)), ghosts);
+    t->limited_ms = (uint64_t)(reply->element[1]->integer > 0 ? reply->element[1]->integer : 0);
+    t->n = reply->elements - HEAD;
     t->jobs = xcalloc(t->n + 1, sizeof *t->jobs);
     t->slots = xcalloc(t->n + 1, sizeof *t->slots);
-    for (size_t i = 0; i < t->n; i++)
-        read_job(&t->jobs[i], &t->slots[i], reply->element + 1 + i * FIELDS);
+    for (size_t i = 0; i < t->n; i++) {
+        size_t len;
+        t->jobs[i].id = t->slots[i].id = copy_of(reply->element[HEAD + i], "", &len);
+    }
 }
 
 static void on_taken(struct queue_call *c, enum queue_status s, const char *why,
@@ -242,11 +267,8 @@ static void on_taken(struct queue_call *c, enum queue_status s, const char *why,
     t->status = s;
     if (s == QUEUE_BROKEN)
         log_error("queue_take", "queue=%s why=%s", log_q(queue_name(c->q)), log_q(why));
-    if (s == QUEUE_OK) {
-        read_jobs(t, reply);
-        if (t->status == QUEUE_OK && reply->element[0]->integer > 0)
-            log_warn("queue_ghosts", "queue=%s n=%lld", log_q(queue_name(c->q)), reply->element[0]->integer);
-    }
+    if (s == QUEUE_OK)
+        read_ids(c->q, t, reply);
     if (!t->sorted)
         return; /* goes on with the data's answer */
     if (t->status == QUEUE_OK && t->n > 0 && !c->q->freed)
@@ -255,23 +277,44 @@ static void on_taken(struct queue_call *c, enum queue_status s, const char *why,
         give(c->q, t);
 }
 
+/* Reads the fields of the ids that the script has left; one answer for all. */
+static void send_sort(struct queue *q, struct take *t)
+{
+    static const char *const fields[FIELDS] = {
+#define NAME(f) #f,
+        FIELD_NAMES(NAME)
+#undef NAME
+    };
+    const char *argv[6 + 2 * FIELDS] = {"SORT_RO", NULL, "BY", "nosort", "GET", "#"};
+    char *made[FIELDS], *key = xasprintf("%sdray:took", q->base);
+    argv[1] = key;
+    for (size_t i = 0; i < FIELDS; i++) {
+        argv[6 + 2 * i] = "GET";
+        argv[7 + 2 * i] = made[i] = xasprintf("%s*->%s", q->base, fields[i]);
+    }
+    struct take_call *data = call_new(t, on_data);
+    queue_call_begin(q, &data->call);
+    redis_command(q->r, queue_call_reply, &data->call, 6 + 2 * FIELDS, argv, NULL);
+    for (size_t i = 0; i < FIELDS; i++)
+        free(made[i]);
+    free(key);
+}
+
 static void send_take(struct queue *q, const struct wish *w)
 {
     struct take *t = xcalloc(1, sizeof *t);
-    char lock_ms[24], max[16];
+    char lock_ms[24], max[16], jobs[24], ms[24];
     snprintf(lock_ms, sizeof lock_ms, "%" PRIu64, q->o.lock_ms);
     snprintf(max, sizeof max, "%u", w->max);
+    snprintf(jobs, sizeof jobs, "%" PRIu64, q->o.limiter_ms > 0 ? q->o.limiter_jobs : 0);
+    snprintf(ms, sizeof ms, "%" PRIu64, q->o.limiter_ms);
     t->taken = w->taken;
     t->arg = w->arg;
-    const char *argv[] = {q->o.token, lock_ms, max};
-    queue_call_script(q, &call_new(t, on_taken)->call, &queue_script_take, 3, argv, NULL);
-    char *key = xasprintf("%sdray:took:%s", q->base, q->o.token), *pattern = xasprintf("%s*->data", q->base);
-    const char *sort[] = {"SORT_RO", key, "BY", "nosort", "GET", "#", "GET", pattern};
-    struct take_call *data = call_new(t, on_data);
-    queue_call_begin(q, &data->call);
-    redis_command(q->r, queue_call_reply, &data->call, 8, sort, NULL);
-    free(key);
-    free(pattern);
+    const char *argv[] = {q->o.token, lock_ms, max, BYTES_MAX,
+                          JOB_MAX,    jobs,    ms,  q->o.limiter_by_group ? "1" : ""};
+    queue_call_script(q, &call_new(t, on_taken)->call, &queue_script_take, sizeof argv / sizeof *argv, argv,
+                      NULL);
+    send_sort(q, t);
 }
 
 void queue_flush_takes(struct queue *q)

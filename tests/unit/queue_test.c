@@ -206,7 +206,7 @@ static void take_after_the_script_was_forgotten(void **state)
     is("b2,b1", "LRANGE " B "active 0 -1");
 }
 
-/* Then SORT_RO with GET is denied, and the data is read one by one. */
+/* Then SORT_RO with GET is denied, and the jobs are read one by one. */
 static void take_with_rights_on_its_own_keys_only(void **state)
 {
     (void)state;
@@ -224,7 +224,7 @@ static void take_with_rights_on_its_own_keys_only(void **state)
     add(&narrow, "b2", "{\"n\":2}");
     server_ask(&server, "CONFIG RESETSTAT");
     assert_string_equal(take(&narrow, 5), "b1:{\"n\":1}:0:0 b2:{\"n\":2}:0:0");
-    assert_non_null(strstr(server_ask(&server, "INFO commandstats"), "cmdstat_hget:calls=2"));
+    assert_non_null(strstr(server_ask(&server, "INFO commandstats"), "cmdstat_hmget:calls=2"));
     rig_close(&narrow);
 }
 
@@ -237,7 +237,8 @@ static void take_moves_ghosts_to_failed(void **state)
     assert_string_equal(take(g, 10), "b1:{}:0:0");
     is("b1", "LRANGE " B "active 0 -1");
     is("0", "LLEN " B "wait");
-    is("ghost,nodata", "ZRANGE " B "failed 0 -1");
+    is("ghost,ghost-daaad336276d15594d0e765f96c17cd746bf4971,nodata", "ZRANGE " B "failed 0 -1");
+    is("{\"id\":\"wait\"}", "HGET " B "ghost-daaad336276d15594d0e765f96c17cd746bf4971 data");
     is("job data missing", "HGET " B "ghost failedReason");
     is("{},{}", "HMGET " B "ghost data opts"); /* listings parse them */
     is("0", "EXISTS " B "ghost:lock");

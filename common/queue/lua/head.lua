@@ -30,21 +30,32 @@ local function push_by_priority(list, id, priority)
   end
 end
 
--- A waiting id without a job behind it goes to failed, where a person sees it. A key that is no hash is left alone,
--- and the names of the queue's own keys are no ids.
+-- Publishes each of the ids, or none when nobody can hear. Asking costs as much as publishing two.
+local function publish_each(channel, ids)
+  if #ids > 2 and call('PUBSUB', 'NUMPAT') == 0 and call('PUBSUB', 'NUMSUB', channel)[2] == 0 then
+    return
+  end
+  for i = 1, #ids do
+    call('PUBLISH', channel, ids[i])
+  end
+end
+
+-- A waiting id that cannot be a job goes to failed, where a person sees it. Where its key is no hash, or is one of the
+-- queue's own, a job of another id tells of it.
 local function fail_ghost(id, reason, now)
   local names = ' id wait paused meta-paused meta active delayed priority completed failed stalled stalled-check limiter '
-    .. 'repeat dray:gone dray:tick '
-  if string.find(names, ' ' .. id .. ' ', 1, true) then
-    return
-  end
-  local key = B .. id
+    .. 'limiter:index limiter:limited metrics:completed metrics:failed repeat dray:gone dray:tick dray:took '
+  local key, data = B .. id, '{}'
   local kind = call('TYPE', key).ok
-  if kind ~= 'none' and kind ~= 'hash' then
-    return
+  if id == '' or #id > 256 or string.find(names, ' ' .. id .. ' ', 1, true) or kind ~= 'none' and kind ~= 'hash' then
+    reason = reason .. ': the key of this id is no job (' .. kind .. ')'
+    data = cjson.encode({ id = string.sub(id, 1, 256) })
+    id = 'ghost-' .. redis.sha1hex(id)
+    key = B .. id
+    redis.pcall('ZREM', B .. 'failed', id)
   end
   call('HSETNX', key, 'name', '__default__')
-  call('HSETNX', key, 'data', '{}')
+  call('HSETNX', key, 'data', data)
   call('HSETNX', key, 'opts', '{}')
   call('HSETNX', key, 'timestamp', string.format('%.0f', now))
   call('HSET', key, 'failedReason', reason, 'finishedOn', string.format('%.0f', now))

@@ -1,59 +1,133 @@
--- take: moves up to max jobs from wait to active and locks them, in one step. What can be large stays out of Lua:
--- the ids are left in <base>dray:took:<token>, for a native command behind this one to read their data by.
--- ARGV: token, lock ms, max. Returns { ghosts, then 7 values a job: id, name, opts, timestamp, attemptsMade,
--- stalledCounter, retriedOn }, the job that is next first. A job that somebody still holds a lock on comes back
--- through delayed when that lock has run out. An id without a job goes to failed.
-local token, lock_ms, max = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local took = B .. 'dray:took:' .. token
-call('DEL', took)
-if call('EXISTS', B .. 'meta-paused') == 1 then
-  return { 0 }
+-- take: moves up to max jobs from wait to active and locks them, in one step. What can be large stays out of Lua, which
+-- hashes every byte: the ids are left in <base>dray:took, for a native command behind this one to read the jobs by.
+-- ARGV: token, lock ms, max jobs, max bytes of data in all (one job is always taken), max bytes of one job, and Bull's
+-- limiter: jobs (0: none), ms, "1": by group. Returns { ids that went to failed, ms to wait for the limiter, id... }, the
+-- job that is next first. Without groups, jobs over the limit stay in wait; with groups they go to delayed, as Bull's do.
+-- A job that somebody still holds a lock on comes back through delayed when that lock has run out.
+local token, lock_ms, max, max_bytes, job_max = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local limit, window_ms, by_group = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8] == '1'
+local took, wait = B .. 'dray:took', B .. 'wait'
+local special = call('EXISTS', B .. 'meta-paused', B .. 'priority')
+local paused = special > 0 and call('EXISTS', B .. 'meta-paused') or 0
+local limiter, left_ms = B .. 'limiter', 0
+local started -- jobs in the limiter's window
+if limit > 0 and not by_group then
+  started = tonumber(redis.pcall('GET', limiter) or 0) or 0
+  max = math.min(max, math.max(0, limit - started))
+  left_ms = call('PTTL', limiter)
+  if left_ms == -1 then
+    call('PEXPIRE', limiter, window_ms)
+    left_ms = window_ms
+  end
 end
-local ids = call('LRANGE', B .. 'wait', -max, -1)
+local ids = paused == 0 and max > 0 and call('LRANGE', wait, -max, -1) or {}
 if #ids == 0 then
-  call('PUBLISH', B .. 'drained', '')
-  return { 0 }
+  call('DEL', took)
+  if paused == 0 and max > 0 then
+    call('PUBLISH', B .. 'drained', '')
+  end
+  return { 0, max == 0 and left_ms or 0 }
 end
 local now = now_ms()
-local jobs, taken, ghosts, held = { 0 }, {}, {}, {}
+local taken, ghosts, held, dealt, bytes = {}, {}, {}, 0, 0
+
+-- Bull's limit of the id's group: the delay that Bull would give it, 0 when it may start.
+local function group_delay(id)
+  local window = limiter .. ':' .. (string.match(id, '[^:]+$') or '')
+  local waiting, delay = window .. ':limited', 0
+  local n = tonumber(call('GET', window) or 0) or 0
+  if call('SREM', waiting, id) == 1 then
+    call('HDEL', limiter .. ':index', id)
+  else
+    local ahead = call('SCARD', waiting)
+    if ahead > 0 then
+      delay = ahead * window_ms * 1.1 / limit + math.max(0, call('PTTL', window))
+    end
+  end
+  if delay == 0 and n >= limit then
+    delay = math.max(1, call('PTTL', window)) + (n - limit) * window_ms / limit
+  end
+  if delay > 0 then
+    call('ZADD', B .. 'delayed', math.floor(now + delay) * 4096 + n % 4096, id)
+    call('PUBLISH', B .. 'delayed', string.format('%.0f', now + delay))
+    call('SADD', waiting, id)
+    call('HSET', limiter .. ':index', id, waiting)
+  elseif n == 0 then
+    call('SET', window, 1, 'PX', window_ms)
+  else
+    call('INCR', window)
+  end
+  return delay
+end
+
+-- A lock that never ends is nobody's.
+local function lock(key)
+  return call('SET', key, token, 'PX', lock_ms, 'NX')
+    or call('PTTL', key) == -1 and call('SET', key, token, 'PX', lock_ms)
+end
+
 for i = #ids, 1, -1 do
   local id = ids[i]
   local key = B .. id
-  if redis.pcall('HEXISTS', key, 'data') ~= 1 then
-    ghosts[#ghosts + 1] = id
-  elseif not call('SET', key .. ':lock', token, 'PX', lock_ms, 'NX') then
+  local size = redis.pcall('HSTRLEN', key, 'data')
+  if type(size) ~= 'number' or size == 0 then
+    ghosts[#ghosts + 1] = { id, 'job data missing' }
+  elseif size > job_max then
+    ghosts[#ghosts + 1] = { id, 'job data too large' }
+  elseif string.find(id, '%z') then
+    ghosts[#ghosts + 1] = { id, 'job id with a NUL byte' }
+  elseif bytes + size > max_bytes and #taken > 0 then
+    break
+  elseif not lock(key .. ':lock') then
     held[#held + 1] = id
+  elseif by_group and limit > 0 and group_delay(id) > 0 then
+    call('DEL', key .. ':lock')
   else
     taken[#taken + 1] = id
-    local job = call('HMGET', key, 'name', 'opts', 'timestamp', 'attemptsMade', 'stalledCounter', 'retriedOn')
-    jobs[#jobs + 1] = id
-    for k = 1, 6 do
-      jobs[#jobs + 1] = job[k]
-    end
+    bytes = bytes + size
   end
+  dealt = dealt + 1
+end
+if dealt == 1 and #taken == 1 then
+  call('LMOVE', wait, B .. 'active', 'RIGHT', 'LEFT')
+else
+  if #taken > 0 then
+    call('LPUSH', B .. 'active', unpack(taken))
+  end
+  call('LTRIM', wait, 0, -dealt - 1)
+end
+if special > paused then
+  redis.pcall('ZREM', B .. 'priority', unpack(ids, #ids - dealt + 1))
 end
 if #taken > 0 then
-  call('LPUSH', B .. 'active', unpack(taken))
-  call('RPUSH', took, unpack(taken))
-  call('PEXPIRE', took, lock_ms)
-end
-call('LTRIM', B .. 'wait', 0, -#ids - 1)
-call('ZREM', B .. 'priority', unpack(ids))
-local channel, stamp = B .. 'active@' .. token, string.format('%.0f', now)
-for i = 1, #taken do
-  call('HSET', B .. taken[i], 'processedOn', stamp)
-  call('PUBLISH', channel, taken[i])
+  local stamp = string.format('%.0f', now)
+  if call('RPUSH', took, unpack(taken)) > #taken then
+    call('LTRIM', took, -#taken, -1)
+  end
+  for i = 1, #taken do
+    call('HSET', B .. taken[i], 'processedOn', stamp)
+  end
+  publish_each(B .. 'active@' .. token, taken)
+  if started then
+    if left_ms < 0 then
+      call('SET', limiter, #taken, 'PX', window_ms)
+    else
+      call('INCRBY', limiter, #taken)
+    end
+    if call('EXISTS', limiter .. ':limited') == 1 then -- Bull's workers had put them off
+      call('SREM', limiter .. ':limited', unpack(taken))
+      call('HDEL', limiter .. ':index', unpack(taken))
+    end
+  end
+else
+  call('DEL', took)
 end
 for i = 1, #ghosts do
-  fail_ghost(ghosts[i], 'job data missing', now)
+  fail_ghost(ghosts[i][1], ghosts[i][2], now)
 end
 for i = 1, #held do
   local left = call('PTTL', B .. held[i] .. ':lock')
-  if left < 0 then
-    left = tonumber(lock_ms)
-  end
   call('ZADD', B .. 'delayed', (now + left + 1) * 4096, held[i])
   call('PUBLISH', B .. 'delayed', string.format('%.0f', now + left + 1))
 end
-jobs[1] = #ghosts
-return jobs
+return { #ghosts, 0, unpack(taken) }
