@@ -64,6 +64,7 @@ class _Connection(asyncio.Protocol):
         self.head = None
         self.transport = None
         self.busy = False
+        self.hung = None
 
     def connection_made(self, transport):
         self.transport = transport
@@ -135,6 +136,7 @@ class _Connection(asyncio.Protocol):
         sink.requests.append(request)
         self.busy = True
         if how.get("hang"):
+            self.hung = request
             return
         delay = how.get("delay", 0)
         if delay:
@@ -229,6 +231,15 @@ class Sink:
                 if c.busy and c.transport is not None:
                     c.transport.abort()
         background.call(cut)
+
+    def answer(self, **how):
+        """Answers the requests that were left hanging."""
+        def finish():
+            for c in list(self.connections):
+                request, c.hung = c.hung, None
+                if request is not None:
+                    c.finish(request, how)
+        background.call(finish)
 
     def decide(self, request):
         how = dict(self.current)
