@@ -1,7 +1,104 @@
-/* admin - counts of a queue. */
+/* admin - the scripts of administration, the names of states, and the counts of a queue. */
+#include "common/queue/admin.h"
+
+#include <string.h>
+
+#include "common/base/fatal.h"
+#include "common/base/mem.h"
 #include "common/queue/internal.h"
 
-#include "common/base/mem.h"
+#define SCRIPT(script)                                                                                       \
+    struct redis_script queue_script_admin_##script = {.name = "admin_" #script, .text = script##_text}
+
+/* Behind head without its first line, the flag allow-oom: a full Redis refuses the first command that writes. */
+static const char head_line[] = "#!lua flags=allow-oom\n";
+static const char add_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/admin_add.lua.h"
+    ;
+static const char look_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/admin_head.lua.h"
+#include "common/queue/lua/admin_look.lua.h"
+    ;
+static const char touch_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/admin_head.lua.h"
+#include "common/queue/lua/admin_touch.lua.h"
+    ;
+static const char pause_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/admin_head.lua.h"
+#include "common/queue/lua/admin_pause.lua.h"
+    ;
+static const char move_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/admin_head.lua.h"
+#include "common/queue/lua/admin_move.lua.h"
+    ;
+static const char remove_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/admin_head.lua.h"
+#include "common/queue/lua/admin_remove.lua.h"
+    ;
+static const char clean_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/admin_head.lua.h"
+#include "common/queue/lua/admin_clean.lua.h"
+    ;
+static const char obliterate_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/admin_head.lua.h"
+#include "common/queue/lua/admin_obliterate.lua.h"
+    ;
+
+struct redis_script queue_script_admin_add = {.name = "admin_add", .text = add_text + sizeof head_line - 1};
+SCRIPT(look);
+SCRIPT(touch);
+SCRIPT(pause);
+SCRIPT(move);
+SCRIPT(remove);
+SCRIPT(clean);
+SCRIPT(obliterate);
+
+void queue_register_admin_scripts(void)
+{
+    struct redis_script *const all[] = {
+        &queue_script_admin_add,   &queue_script_admin_look,       &queue_script_admin_touch,
+        &queue_script_admin_pause, &queue_script_admin_move,       &queue_script_admin_remove,
+        &queue_script_admin_clean, &queue_script_admin_obliterate,
+    };
+    ASSERT(strncmp(add_text, head_line, sizeof head_line - 1) == 0);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        redis_script_register(all[i]);
+}
+
+/* ---- states */
+
+static const char *const state_names[] = {
+    [QUEUE_STATE_NONE] = "stuck",    [QUEUE_STATE_WAIT] = "wait",       [QUEUE_STATE_PAUSED] = "paused",
+    [QUEUE_STATE_ACTIVE] = "active", [QUEUE_STATE_DELAYED] = "delayed", [QUEUE_STATE_COMPLETED] = "completed",
+    [QUEUE_STATE_FAILED] = "failed",
+};
+
+const char *queue_state_name(enum queue_state s)
+{
+    return (size_t)s < sizeof state_names / sizeof *state_names ? state_names[s] : "?";
+}
+
+bool queue_state_of(const char *word, enum queue_state *state)
+{
+    if (strcmp(word, "waiting") == 0)
+        word = "wait";
+    for (size_t i = 0; i < sizeof state_names / sizeof *state_names; i++)
+        if (strcmp(word, state_names[i]) == 0) {
+            *state = (enum queue_state)i;
+            return true;
+        }
+    return false;
+}
+
+/* ---- counts */
 
 enum { C_WAIT, C_ACTIVE, C_DELAYED, C_PAUSED, C_COMPLETED, C_FAILED, C_AGE, C_LATE, C_IS_PAUSED, COUNTS };
 

@@ -1,8 +1,8 @@
 /* admin - what a person, a program or a console does to a queue: add with all of Bull's options, look, pause, retry,
  * promote, remove, clean, drain, obliterate.
  *
- * As in queue.h every call is asynchronous, its callback is called exactly once, and what it is given is valid during
- * the call. What is left in Redis is what Bull 4.16.5 leaves there, but for its bugs: nothing is changed by a verb that
+ * As in queue.h every call is asynchronous, its callback is called exactly once (inside the call when it is refused
+ * there), and what it is given is valid during the callback. What is left in Redis is what Bull 4.16.5 leaves there, but for its bugs: nothing is changed by a verb that
  * refuses, nothing is lost on pause and resume, times are compared as numbers, a locked job is never touched.
  * Verbs on many jobs go in calls to Redis of at most 1000 jobs each; others work on the queue in between.
  */
@@ -10,6 +10,9 @@
 #define DRAY_COMMON_QUEUE_ADMIN_H
 
 #include "common/queue/queue.h"
+
+/* Beside queue_register_scripts, before the connection is made: only who administers loads these. */
+void queue_register_admin_scripts(void);
 
 enum queue_state {
     QUEUE_STATE_NONE, /* in no list: Bull's "stuck" */
@@ -120,11 +123,12 @@ void queue_get_logs(struct queue *q, const char *id, int64_t start, int64_t end,
 /* ---- one job. QUEUE_MISSING: no such job; QUEUE_LOCKED: a worker has it in hand; QUEUE_WRONG_STATE: it is not where
  * the verb takes it from. Nothing was changed then. */
 
-/* failed or completed -> waits again, at its end (lifo, priority); attempts made stay, as Bull's job.retry(). */
+/* failed -> waits again, at its end (lifo, priority); attempts made stay, as Bull's job.retry(). A completed job is in
+ * the wrong state for it, as with Bull. */
 void queue_retry_job(struct queue *q, const char *id, queue_done_fn done, void *arg);
 void queue_promote_job(struct queue *q, const char *id, queue_done_fn done, void *arg); /* delayed -> waits */
-/* The job, its log, its debounce and limiter entries; a finished job's id stays known for a while (tombstone_ms), so that
- * the repetition of an add is seen. */
+/* The job, its log, its debounce and limiter entries. An id that is no number stays known for a while (tombstone_ms), so
+ * that the repetition of a queue_add is seen; queue_add_job may use it again at once. */
 void queue_remove_job(struct queue *q, const char *id, queue_done_fn done, void *arg);
 void queue_update_data(struct queue *q, const char *id, const char *json, size_t len, queue_done_fn done,
                        void *arg); /* QUEUE_INVALID: not JSON */
@@ -159,7 +163,7 @@ struct queue_bulk {
     void *arg;
 };
 /* b is copied. What comes into the state while the verb runs may or may not be covered; it always ends. */
-void queue_retry_all(struct queue *q, enum queue_state failed_or_completed, const struct queue_bulk *b);
+void queue_retry_all(struct queue *q, const struct queue_bulk *b); /* failed, oldest first */
 void queue_promote_all(struct queue *q, const struct queue_bulk *b);
 /* Jobs of any state whose id matches (a glob of Redis: * ? [a-z] \), locked ones excepted. */
 void queue_remove_matching(struct queue *q, const char *pattern, const struct queue_bulk *b);

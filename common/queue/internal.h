@@ -55,6 +55,10 @@ extern struct redis_script queue_script_add, queue_script_take, queue_script_set
     queue_script_release, queue_script_tokens, queue_script_tick, queue_script_untick, queue_script_stalled,
     queue_script_sweep, queue_script_counts;
 
+extern struct redis_script queue_script_admin_add, queue_script_admin_look, queue_script_admin_touch,
+    queue_script_admin_pause, queue_script_admin_move, queue_script_admin_remove, queue_script_admin_clean,
+    queue_script_admin_obliterate;
+
 /* A callback may free the queue: enter before it, leave behind it; leave frees what is left of q. */
 void queue_enter(struct queue *q);
 void queue_leave(struct queue *q);
@@ -75,6 +79,8 @@ void queue_flush_takes(struct queue *q);
 void queue_drop_adds(struct queue *q, enum queue_status s);
 void queue_drop_settles(struct queue *q, enum queue_status s);
 void queue_drop_takes(struct queue *q, enum queue_status s);
+
+bool queue_is_json(const char *text, size_t len); /* admin_add.c: one JSON value and nothing else */
 
 /* opts.c: what a job's own options say about keeping it; "" when they say nothing. */
 #define QUEUE_KEEP_SIZE 96

@@ -7,7 +7,7 @@
 
 #include "common/base/fatal.h"
 
-#define SCRIPTS_MAX 32
+#define SCRIPTS_MAX 64
 
 static struct {
     const struct redis_script *scripts[SCRIPTS_MAX];
