@@ -53,7 +53,8 @@ struct queue_call {
 
 extern struct redis_script queue_script_add, queue_script_take, queue_script_settle, queue_script_renew,
     queue_script_release, queue_script_tokens, queue_script_tick, queue_script_untick, queue_script_stalled,
-    queue_script_sweep, queue_script_counts;
+    queue_script_sweep, queue_script_counts, queue_script_repeat, queue_script_repeat_add,
+    queue_script_repeat_remove, queue_script_repeat_list;
 
 extern struct redis_script queue_script_admin_add, queue_script_admin_look, queue_script_admin_touch,
     queue_script_admin_pause, queue_script_admin_move, queue_script_admin_remove, queue_script_admin_clean,

@@ -52,6 +52,21 @@ static const char counts_text[] =
 #include "common/queue/lua/head.lua.h"
 #include "common/queue/lua/counts.lua.h"
     ;
+static const char repeat_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/repeat.lua.h"
+    ;
+static const char repeat_remove_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/repeat_remove.lua.h"
+    ;
+static const char repeat_list_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/repeat_list.lua.h"
+    ;
+static const char repeat_add_text[] =
+#include "common/queue/lua/repeat_add.lua.h"
+    ;
 
 SCRIPT(add);
 SCRIPT(take);
@@ -64,13 +79,19 @@ SCRIPT(untick);
 SCRIPT(stalled);
 SCRIPT(sweep);
 SCRIPT(counts);
+SCRIPT(repeat);
+SCRIPT(repeat_add);
+SCRIPT(repeat_remove);
+SCRIPT(repeat_list);
 
 void queue_register_scripts(void)
 {
     struct redis_script *const all[] = {
-        &queue_script_add,     &queue_script_take,   &queue_script_settle, &queue_script_renew,
-        &queue_script_release, &queue_script_tokens, &queue_script_tick,   &queue_script_untick,
-        &queue_script_stalled, &queue_script_sweep,  &queue_script_counts,
+        &queue_script_add,        &queue_script_take,          &queue_script_settle,
+        &queue_script_renew,      &queue_script_release,       &queue_script_tokens,
+        &queue_script_tick,       &queue_script_untick,        &queue_script_stalled,
+        &queue_script_sweep,      &queue_script_counts,        &queue_script_repeat,
+        &queue_script_repeat_add, &queue_script_repeat_remove, &queue_script_repeat_list,
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         redis_script_register(all[i]);
