@@ -20,8 +20,8 @@
 /* What a body may hold at most: the frame's cap less the head. */
 #define LINK_BODY_MAX (FRAME_BATCH_MAX - MSG_BATCH_HEAD_MAX)
 
-/* Embedded in the owner's batch; zeroed before its first use. source and queue are shorter than MSG_NAME_MAX,
- * order_key than MSG_KEY_MAX, body holds n_events (1 or more) and at most LINK_BODY_MAX bytes: anything else is the
+/* Embedded in the owner's batch; zeroed before its first use. source is shorter than MSG_NAME_MAX, queue than
+ * MSG_QUEUE_MAX, order_key than MSG_KEY_MAX, body holds n_events (1 or more) and at most LINK_BODY_MAX bytes: anything else is the
  * owner's bug (panic). */
 struct link_batch {
     struct list link; /* in the link's list while it is in flight */

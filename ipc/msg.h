@@ -16,7 +16,8 @@
 
 #define MSG_PROTO_MIN   1
 #define MSG_PROTO_MAX   1
-#define MSG_NAME_MAX    64  /* kind, source, queue: bytes with NUL */
+#define MSG_NAME_MAX    64  /* kind, source: bytes with NUL */
+#define MSG_QUEUE_MAX   72  /* a destination's id, or that and #partition */
 #define MSG_KEY_MAX     256 /* order key */
 #define MSG_TOKEN_MAX   128
 #define MSG_TEXT_MAX    512
@@ -109,7 +110,7 @@ struct msg_note {
 struct msg_batch {
     char id[ID_SIZE];
     uint32_t tries;
-    char source[MSG_NAME_MAX], queue[MSG_NAME_MAX], order_key[MSG_KEY_MAX];
+    char source[MSG_NAME_MAX], queue[MSG_QUEUE_MAX], order_key[MSG_KEY_MAX];
     uint32_t n_events;
     struct mpwalk
         events; /* stands before the first event; each is mpwalk_bytes; already checked to be n_events */

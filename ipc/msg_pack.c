@@ -259,7 +259,7 @@ int msg_pack_batch_head(unsigned char *head, size_t *head_len, uint32_t generati
     struct buf b = {
         .data = (char *)head, .cap = MSG_BATCH_HEAD_MAX, .max = MSG_BATCH_HEAD_MAX, .len = FRAME_HEAD};
     struct msg_out o = {.buf = &b};
-    if (strlen(id) >= ID_SIZE || strlen(source) >= MSG_NAME_MAX || strlen(queue) >= MSG_NAME_MAX ||
+    if (strlen(id) >= ID_SIZE || strlen(source) >= MSG_NAME_MAX || strlen(queue) >= MSG_QUEUE_MAX ||
         strlen(order_key) >= MSG_KEY_MAX) {
         errno = EMSGSIZE;
         return -1;

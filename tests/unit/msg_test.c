@@ -228,10 +228,12 @@ static void test_batch_in_two_pieces(void **state)
 
     /* The longest head of all fits its buffer; a body over the cap does not. */
     memset(longest, 's', MSG_NAME_MAX - 1);
-    char name[MSG_NAME_MAX];
+    char name[MSG_NAME_MAX], queue[MSG_QUEUE_MAX];
     memset(name, 'n', MSG_NAME_MAX - 1);
     name[MSG_NAME_MAX - 1] = '\0';
-    assert_int_equal(msg_pack_batch_head(head, &head_len, UINT32_MAX, id, UINT32_MAX, name, name, longest,
+    memset(queue, 'q', MSG_QUEUE_MAX - 1);
+    queue[MSG_QUEUE_MAX - 1] = '\0';
+    assert_int_equal(msg_pack_batch_head(head, &head_len, UINT32_MAX, id, UINT32_MAX, name, queue, longest,
                                          UINT32_MAX, FRAME_BATCH_MAX - MSG_BATCH_HEAD_MAX),
                      0);
     assert_int_equal(msg_pack_batch_head(head, &head_len, 1, id, 0, "s", "q", "", 1, FRAME_BATCH_MAX), -1);

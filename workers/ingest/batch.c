@@ -26,7 +26,13 @@ static void on_flush(struct ev_loop *loop, ev_timer *w, int revents)
             ev_timer_start(loop, w);
             return;
         }
-        batch_close(s, b);
+        if (b->lane->gate == NULL || gate_first(b->lane->gate, &b->place)) {
+            batch_close(s, b);
+            continue;
+        }
+        b->place.due = true;
+        list_remove(&b->link);
+        list_push_back(&s->late, &b->link);
     }
 }
 
@@ -35,6 +41,7 @@ void batch_set_init(struct batch_set *s, struct ev_loop *loop, const struct batc
 {
     *s = (struct batch_set){.o = *o, .budget = budget, .loop = loop, .closed = closed, .arg = arg};
     list_init(&s->open);
+    list_init(&s->late);
     list_init(&s->pool);
     ev_timer_init(&s->flush, on_flush, 0., 0.);
     s->flush.data = s;
@@ -47,15 +54,24 @@ static void release(struct batch_set *s, struct batch *b)
     free(b);
 }
 
+static void drop_open(struct batch_set *s, struct list *of)
+{
+    struct batch *b;
+    list_foreach(b, of, struct batch, link)
+    {
+        b->lane->open = NULL;
+        if (b->lane->gate != NULL)
+            gate_leave(b->lane->gate, &b->place);
+        release(s, b);
+    }
+}
+
 void batch_set_fini(struct batch_set *s)
 {
     struct batch *b;
     ev_timer_stop(s->loop, &s->flush);
-    list_foreach(b, &s->open, struct batch, link)
-    {
-        b->lane->open = NULL;
-        release(s, b);
-    }
+    drop_open(s, &s->open);
+    drop_open(s, &s->late);
     list_foreach(b, &s->pool, struct batch, link)
     {
         release(s, b);
@@ -103,6 +119,8 @@ static struct batch *open_batch(struct batch_set *s, struct batch_lane *lane)
     b->due = ev_now(s->loop) + s->o.flush_interval;
     lane->open = b;
     list_push_back(&s->open, &b->link);
+    if (lane->gate != NULL)
+        gate_join(lane->gate, &b->place);
     s->batches++;
     if (!ev_is_active(&s->flush)) {
         ev_timer_set(&s->flush, s->o.flush_interval, 0.);
@@ -159,19 +177,41 @@ int batch_copy(struct batch_set *s, struct batch *b, const char *text, size_t le
     return 0;
 }
 
+/* Whoever's turn it is now goes. */
+static void let_on(struct batch_set *s, struct gate *g)
+{
+    struct gate_place *p = gate_next(g);
+    if (p == NULL)
+        return;
+    struct batch *b = list_entry(p, struct batch, place);
+    if (!p->closed) {
+        batch_close(s, b); /* which comes back here */
+        return;
+    }
+    gate_go(g, p);
+    s->closed(b, s->arg);
+}
+
 void batch_close(struct batch_set *s, struct batch *b)
 {
+    struct gate *g = b->lane->gate;
     ASSERT(b->lane->open == b);
     list_remove(&b->link);
     b->lane->open = NULL;
     b->lane->closed++;
-    s->closed(b, s->arg);
+    if (g == NULL) {
+        s->closed(b, s->arg);
+        return;
+    }
+    gate_close(g, &b->place);
+    let_on(s, g);
 }
 
 void batch_close_all(struct batch_set *s)
 {
     struct batch *b;
-    while ((b = list_first(&s->open, struct batch, link)) != NULL)
+    while ((b = list_first(&s->late, struct batch, link)) != NULL ||
+           (b = list_first(&s->open, struct batch, link)) != NULL)
         batch_close(s, b);
 }
 
@@ -180,15 +220,37 @@ void batch_close_idle(struct batch_set *s)
     struct batch *b;
     list_foreach(b, &s->open, struct batch, link)
     {
-        if (b->lane->closed == 0)
+        if (b->lane->gate == NULL ? b->lane->closed == 0 : gate_first(b->lane->gate, &b->place))
             batch_close(s, b);
     }
+}
+
+void batch_give_way(struct batch_set *s, struct batch *b)
+{
+    struct gate *g = b->lane->gate;
+    if (g == NULL)
+        return;
+    gate_leave(g, &b->place);
+    let_on(s, g);
+}
+
+static void leave_lane(struct batch_set *s, struct batch *b)
+{
+    struct batch_lane *lane = b->lane;
+    struct gate *g = lane->gate;
+    lane->closed--;
+    if (g == NULL)
+        return;
+    gate_leave(g, &b->place);
+    if (lane->closed == 0 && lane->open == NULL)
+        gate_lane_done(lane);
+    let_on(s, g);
 }
 
 void batch_free(struct batch_set *s, struct batch *b)
 {
     ASSERT(list_empty(&b->parts) && !list_linked(&b->link) && b->lb.on == NULL);
-    b->lane->closed--;
+    leave_lane(s, b);
     s->events -= b->lb.n_events;
     s->batches--;
     if (s->n_pool >= POOL_MAX || b->lb.body.cap > POOL_BODY_MAX || s->budget->used > s->budget->max / 4) {

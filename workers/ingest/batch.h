@@ -1,4 +1,5 @@
-/* batch - events gathered into batches: one open batch a lane (source and queue), closed by count, bytes or age.
+/* batch - events gathered into batches: one open batch a lane (source and queue), closed by count, bytes or age; of an
+ * ordered queue also handed on one by one, as its gate (gate.h) wants it.
  *
  * Open batches stand in the order of their opening; a closed one is handed to `closed` and is the receiver's until
  * batch_free. Every byte of a body is charged to the budget; every event counts as held until its batch is freed.
@@ -11,6 +12,7 @@
 #include "common/event/event.h"
 #include "common/http/server.h"
 #include "ipc/link_send.h"
+#include "workers/ingest/gate.h"
 
 #define BATCH_EVENT_OVERHEAD 512 /* most bytes that taking an event adds to its text */
 #define BATCH_BODY_MAX       ((8u << 20) - 4096)
@@ -20,13 +22,16 @@ struct batch;
 struct batch_lane {
     const char *source, *queue;
     struct batch *open;
-    unsigned closed; /* closed and not yet freed */
+    unsigned closed;   /* closed and not yet freed */
+    struct gate *gate; /* NULL: the queue has no order */
+    struct list link;  /* in the gate's lanes */
 };
 
 struct batch {
     struct link_batch lb; /* lb.link: in flight */
-    struct list link;     /* open, ready or parked */
-    struct list parts;    /* struct waiter_part: the requests whose events are in it */
+    struct list link;     /* open, late, ready or parked; of an ordered queue also none */
+    struct gate_place place;
+    struct list parts; /* struct waiter_part: the requests whose events are in it */
     struct batch_lane *lane;
     double due;     /* open: to be closed by then; parked: ready again then */
     size_t charged; /* to the budget */
@@ -44,6 +49,7 @@ struct batch_set {
     struct ev_loop *loop;
     ev_timer flush;
     struct list open; /* oldest first */
+    struct list late; /* open too, their age is past: their gate is busy */
     struct list pool; /* freed ones, with their memory */
     size_t n_pool;
     size_t events; /* held in all batches that are not freed */
@@ -69,7 +75,9 @@ void batch_close(struct batch_set *s, struct batch *b);
 void batch_close_all(struct batch_set *s);
 /* Closes the open batches of lanes that have nothing under way (called when some link has room). */
 void batch_close_idle(struct batch_set *s);
-/* A closed batch is done with: in no list and without parts. */
+/* A batch that was handed to `closed` will not go on its way: it keeps no other waiting. */
+void batch_give_way(struct batch_set *s, struct batch *b);
+/* A batch that was handed to `closed` is done with: in no list and without parts. */
 void batch_free(struct batch_set *s, struct batch *b);
 
 #endif

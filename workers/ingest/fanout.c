@@ -1,7 +1,30 @@
 /* fanout - see fanout.h. Every source goes to every destination. */
 #include "workers/ingest/fanout.h"
 
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/mem.h"
+#include "common/segment/crc32c.h"
+
 #define TYPICAL_OVERHEAD 256 /* bytes that an event grows by in a batch */
+
+void fanout_init(struct ingest *g)
+{
+    const struct conf *conf = g->conf;
+    g->outlets = xcalloc(conf->n_destinations, sizeof *g->outlets);
+    for (size_t i = 0; i < conf->n_destinations; i++) {
+        enum conf_mode mode = conf_destination_mode(conf, &conf->destinations[i]);
+        struct outlet *o = &g->outlets[i];
+        o->by_key = mode == CONF_MODE_KEY;
+        o->n_gates = mode == CONF_MODE_SHARED ? 0 : conf_destination_partitions(conf, &conf->destinations[i]);
+    }
+}
+
+unsigned fanout_partition(const char *key, unsigned n)
+{
+    return crc32c_add(0, key, strlen(key)) % n;
+}
 
 bool fanout_room(const struct ingest *g, size_t n, size_t bytes, enum reply_busy *why)
 {
@@ -12,6 +35,10 @@ bool fanout_room(const struct ingest *g, size_t n, size_t bytes, enum reply_busy
         return false;
     }
     size_t need = (bytes + n * TYPICAL_OVERHEAD) * g->conf->n_destinations;
+    for (size_t i = 0; i < g->conf->n_destinations; i++) {
+        size_t spread = g->outlets[i].n_gates < n ? g->outlets[i].n_gates : n;
+        need += spread * BATCH_EVENT_OVERHEAD; /* each in a batch of its own */
+    }
     if (g->budget.used + need > g->budget.max) {
         *why = REPLY_BUSY_MEMORY;
         return false;
@@ -19,13 +46,41 @@ bool fanout_room(const struct ingest *g, size_t n, size_t bytes, enum reply_busy
     return true;
 }
 
+static void make_gates(struct outlet *o, const char *id)
+{
+    o->gates = xcalloc(o->n_gates, sizeof *o->gates);
+    for (unsigned i = 0; i < o->n_gates; i++) {
+        char queue[MSG_QUEUE_MAX];
+        snprintf(queue, sizeof queue, o->by_key ? "%s#%u" : "%s", id, i);
+        gate_init(&o->gates[i], queue);
+    }
+}
+
+/* The lane in an ordered queue; NULL with ENOMEM. */
+static struct batch_lane *ordered_lane(struct ingest *g, size_t i, const struct source *s, const char *key)
+{
+    struct outlet *o = &g->outlets[i];
+    if (o->gates == NULL)
+        make_gates(o, g->conf->destinations[i].id);
+    return gate_lane(&o->gates[o->by_key ? fanout_partition(key, o->n_gates) : 0], s->id);
+}
+
 int fanout_take(struct ingest *g, struct source *s, const struct event *e, const struct event_context *c,
                 struct waiter *w)
 {
     size_t n = g->conf->n_destinations, len = 0;
     const char *text = NULL; /* as it stands in the first batch: the messageId is the same everywhere */
+    char key[MSG_KEY_MAX];
+    bool keyed = false;
     for (size_t i = 0; i < n; i++) {
-        struct batch *b = batch_room(&g->batches, &s->lanes[i], i == 0 ? e->value.len : len);
+        struct batch_lane *lane = &s->lanes[i];
+        if (g->outlets[i].n_gates > 0) {
+            if (g->outlets[i].by_key && !keyed)
+                (void)event_check_scanned(e, c, key, sizeof key);
+            keyed |= g->outlets[i].by_key;
+            lane = ordered_lane(g, i, s, key);
+        }
+        struct batch *b = lane == NULL ? NULL : batch_room(&g->batches, lane, i == 0 ? e->value.len : len);
         if (b == NULL)
             return -1;
         if (i == 0 ? batch_add(&g->batches, b, e, c, &text, &len) < 0

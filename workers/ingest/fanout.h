@@ -5,6 +5,18 @@
 #include "workers/ingest/ingest.h"
 #include "workers/ingest/reply.h"
 
+/* How the events of one destination are kept in order. */
+struct outlet {
+    unsigned n_gates; /* 0: in no order; 1: strict, or one partition */
+    bool by_key;
+    struct gate *gates; /* n_gates, made at the first event */
+};
+
+/* Reads the destinations' modes into g->outlets. */
+void fanout_init(struct ingest *g);
+/* The partition of an order key, of n: CRC-32C modulo n. Stable: what is in Redis was divided by it. */
+unsigned fanout_partition(const char *key, unsigned n);
+
 /* Is there room for n events of `bytes` of text in all their batches? False: *why. Asked before the first is taken, so
  * that a request is taken whole or not at all. */
 bool fanout_room(const struct ingest *g, size_t n, size_t bytes, enum reply_busy *why);

@@ -16,6 +16,7 @@
 #include "common/base/mem.h"
 #include "ipc/fdmap.h"
 #include "workers/ingest/endpoint.h"
+#include "workers/ingest/fanout.h"
 #include "workers/ingest/reply.h"
 #include "workers/ingest/request.h"
 #include "workers/ingest/requeue.h"
@@ -369,6 +370,7 @@ static int ingest_start(struct child *c, void *state, enum exitcode *code)
     const struct conf_ingest *conf = &g->conf->ingest;
     g->budget.max = conf->memory_bytes;
     g->sources = source_table_new(g->conf, child_metrics(c));
+    fanout_init(g);
     g->inflate = inflate_new(conf->limits_inflated_bytes, &g->budget);
     body_init(&g->body, conf->limits_events_per_batch);
     struct batch_options o = {.flush_at = (unsigned)conf->flush_at,

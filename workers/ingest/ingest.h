@@ -17,6 +17,8 @@
 #include "workers/ingest/source.h"
 #include "workers/ingest/waiter.h"
 
+struct outlet;
+
 struct ingest {
     struct child *child;
     struct ev_loop *loop;
@@ -25,6 +27,7 @@ struct ingest {
     struct http_budget budget; /* ingest.memory: connections, bodies, inflation, batches */
     struct http_server *server;
     struct source_table *sources;
+    struct outlet *outlets; /* one a destination */
     struct inflate *inflate;
     struct body body; /* of the request that is being read: a request is taken within one call */
     struct batch_set batches;

@@ -60,6 +60,7 @@ static int set_aside(struct ingest *g, struct batch *b)
     struct aside *a = xmalloc(sizeof *a);
     struct buf text;
     int error = 0;
+    batch_give_way(&g->batches, b);
     *a = (struct aside){g, b};
     buf_init(&text, BATCH_BODY_MAX + 64);
     if (q == NULL || as_text(b, &text) < 0 ||

@@ -14,7 +14,7 @@
 struct source {
     const char *id; /* "" for requests without a known source */
     bool enabled;
-    struct batch_lane *lanes; /* one a destination */
+    struct batch_lane *lanes; /* one a destination; those of ordered queues stand at their gates */
     struct metric *accepted, *quarantined, *refused, *wire_bytes, *body_bytes, *duration;
     struct source_status {
         int status;

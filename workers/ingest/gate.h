@@ -1,0 +1,50 @@
+/* gate - the order of one ordered queue: of its batches, from all sources, one at a time is under way.
+ *
+ * A batch has its place in line from its opening on. The first in line goes when nothing is out; what stands behind it
+ * gathers on as long as it has room, however old it is. What is out keeps the gate, whatever becomes of it, until it is
+ * done or set aside. Used by batch.c, which owns the batches; fanout.c asks for the lanes.
+ */
+#ifndef DRAY_WORKERS_INGEST_GATE_H
+#define DRAY_WORKERS_INGEST_GATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/base/list.h"
+#include "ipc/msg.h"
+
+struct batch_lane;
+
+struct gate {
+    char queue[MSG_QUEUE_MAX]; /* as it stands in the messages */
+    struct list line;          /* struct gate_place, in the order of opening; one that is out is not in it */
+    struct list lanes; /* struct batch_lane of the sources that have something here; last used first */
+    size_t n_closed;   /* in line */
+    struct gate_place *out;
+};
+
+struct gate_place { /* in a batch; zeroed for one of a queue without order */
+    struct list link;
+    bool closed; /* nothing more comes into it */
+    bool due;    /* open, but old enough to go */
+};
+
+void gate_init(struct gate *g, const char *queue);
+void gate_fini(struct gate *g); /* frees its lanes; nothing may be in line or out */
+/* The lane of a source (its text is the caller's, and the same pointer each time); made when there is none. NULL with
+ * ENOMEM. It lives while it has batches. */
+struct batch_lane *gate_lane(struct gate *g, const char *source);
+void gate_lane_done(struct batch_lane *lane); /* the last batch of it is gone */
+
+void gate_join(struct gate *g, struct gate_place *p); /* opened: p is the last in line */
+void gate_close(struct gate *g, struct gate_place *p);
+/* Whose turn it is: out now if it is closed, else to be closed. NULL: something is out, or the first in line may still
+ * wait for company. */
+struct gate_place *gate_next(const struct gate *g);
+void gate_go(struct gate *g, struct gate_place *p); /* the first in line, closed: p is out */
+/* p keeps nobody waiting any more. Nothing happens when that was so before. */
+void gate_leave(struct gate *g, struct gate_place *p);
+/* Nothing is out, and p is the first in line. */
+bool gate_first(const struct gate *g, const struct gate_place *p);
+
+#endif
