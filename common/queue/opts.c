@@ -52,20 +52,24 @@ static bool read_keep(const json_t *v, double *count, double *age_ms)
 
 void queue_opts_keep(const char *opts, size_t len, bool failed, char dst[QUEUE_KEEP_SIZE])
 {
-    dst[0] = '\0';
-    json_t *o = load(opts, len, "removeOn");
+    static const char *const hints[] = {"removeOn", "stackTraceLimit", "debounce"};
+    json_t *o = NULL;
+    char own[64] = ",", traces[16] = "";
     double count = -1, age = 0, limit = 0;
-    bool kept = o != NULL &&
-                read_keep(json_object_get(o, failed ? "removeOnFail" : "removeOnComplete"), &count, &age);
+    bool debounced;
+
+    dst[0] = '\0';
+    for (size_t i = 0; o == NULL && i < sizeof hints / sizeof *hints; i++)
+        o = load(opts, len, hints[i]);
     if (o == NULL)
-        o = load(opts, len, "stackTraceLimit");
-    bool limited = o != NULL && number_in(json_object_get(o, "stackTraceLimit"), 1000, &limit);
-    if (kept && limited)
-        snprintf(dst, QUEUE_KEEP_SIZE, "%.0f,%.0f,%.0f", count, age, limit);
-    else if (kept)
-        snprintf(dst, QUEUE_KEEP_SIZE, "%.0f,%.0f,", count, age);
-    else if (limited)
-        snprintf(dst, QUEUE_KEEP_SIZE, ",,%.0f", limit);
+        return;
+    debounced = json_is_object(json_object_get(o, "debounce"));
+    if (read_keep(json_object_get(o, failed ? "removeOnFail" : "removeOnComplete"), &count, &age))
+        snprintf(own, sizeof own, "%.0f,%.0f", count, age);
+    if (number_in(json_object_get(o, "stackTraceLimit"), 1000, &limit) && limit > 0)
+        snprintf(traces, sizeof traces, "%.0f", limit);
+    if (strcmp(own, ",") != 0 || traces[0] != '\0' || debounced)
+        snprintf(dst, QUEUE_KEEP_SIZE, "%s,%s,%s", own, traces, debounced ? "d" : "");
     json_decref(o);
 }
 

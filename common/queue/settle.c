@@ -11,7 +11,7 @@
 #include "common/base/str.h"
 
 #define PER_JOB 5
-#define HEAD    3
+#define HEAD    4
 
 struct item {
     struct list link;
@@ -160,14 +160,16 @@ static void put_number(char dst[24], uint64_t v, const char *unlimited)
 
 static void send_group(struct queue *q, struct group *g)
 {
-    char count[24], tombstone[24];
+    char count[24], tombstone[24], points[24];
     char(*ops)[2] = xcalloc(g->n, sizeof *ops);
     const char **argv = xcalloc(HEAD + PER_JOB * g->n, sizeof *argv);
     put_number(count, q->o.keep_completed_count, "-1");
     put_number(tombstone, q->o.tombstone_ms, "0");
+    put_number(points, q->o.metrics_points, "0");
     argv[0] = q->o.token;
     argv[1] = count;
     argv[2] = tombstone;
+    argv[3] = points;
     size_t i = 0;
     const struct item *it;
     list_foreach(it, &g->items, struct item, link)

@@ -76,9 +76,11 @@ static void priorities_in_a_long_list_are_promoted_bit_by_bit(void **state)
     struct ticks t = {0};
     server_ask(&server, "EVAL %s 0",
                "for i = 1, 150 do local a = {} for k = 1, 1000 do a[k] = 'j' .. i .. k end "
-               "redis.call('LPUSH', '" B "wait', unpack(a)) end");
+               "redis.call('LPUSH', '" B "wait', unpack(a)) end "
+               "for i = 1, 1500 do redis.call('ZADD', '" B "priority', 1, 'q' .. i) "
+               "redis.call('RPUSH', '" B "wait', 'q' .. i) end");
     for (int i = 0; i < 6; i++) {
-        server_ask(&server, "HSET " B "p%d data {} opts {} priority %d", i, i + 1);
+        server_ask(&server, "HSET " B "p%d data {} opts {} priority %d", i, i + 2);
         server_ask(&server, "ZADD " B "delayed %d p%d", i, i);
     }
     queue_tick_start(g->q, &tick_events, &t);
@@ -88,8 +90,26 @@ static void priorities_in_a_long_list_are_promoted_bit_by_bit(void **state)
         assert_true(loop_until(loop, &t.promoted_any));
         assert_true(t.promoted - before <= 2);
     }
-    is("p5,p4,p3,p2,p1,p0", "LRANGE " B "wait -6 -1");
+    is("p5,p4,p3,p2,p1,p0", "LRANGE " B "wait -1506 -1501");
     is("0", "ZCARD " B "delayed");
+}
+
+/* Bull's order: behind its equals, ahead of all lower ones, which are ahead of all without a priority. */
+static void priorities_stand_as_in_bull(void **state)
+{
+    struct rig *g = *state;
+    struct ticks t = {0};
+    static const struct {
+        const char *id, *priority;
+    } rows[] = {{"a", "0"},   {"b", "5"}, {"c", "1"},     {"d", "5"},
+                {"e", "nan"}, {"f", "2"}, {"g", "1e999"}, {"h", "-3"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        server_ask(&server, "HSET " B "%s data {} opts {} priority %s", rows[i].id, rows[i].priority);
+        server_ask(&server, "ZADD " B "delayed %d %s", (int)i, rows[i].id);
+    }
+    queue_tick_start(g->q, &tick_events, &t);
+    assert_true(loop_until(loop, &t.promoted_any));
+    is("h,e,a,g,d,b,f,c", "LRANGE " B "wait 0 -1");
 }
 
 static void one_holds_the_lease(void **state)
@@ -270,6 +290,7 @@ int main(void)
         T(promotion_in_a_paused_queue),
         T(more_than_a_thousand_are_due),
         T(priorities_in_a_long_list_are_promoted_bit_by_bit),
+        T(priorities_stand_as_in_bull),
         T(one_holds_the_lease),
         T(stalled_jobs_go_back_and_then_fail),
         T(stalled_jobs_of_a_paused_queue),

@@ -47,8 +47,10 @@ if #added > 0 then
     return pushed
   end
   local channel = B .. 'waiting@' .. token
-  for i = 1, #added do
-    call('PUBLISH', channel, added[i])
+  if #added < 3 or call('PUBSUB', 'NUMPAT') > 0 or call('PUBSUB', 'NUMSUB', channel)[2] > 0 then
+    for i = 1, #added do
+      call('PUBLISH', channel, added[i])
+    end
   end
 end
 return codes

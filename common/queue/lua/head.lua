@@ -18,25 +18,41 @@ local function target()
   return B .. 'wait'
 end
 
--- As Bull places a job with a priority: behind its equals, ahead of all lower ones.
+-- What the hash says of the job's priority: 0 (none) to 2^53.
+local function priority_of(text)
+  local n = tonumber(text)
+  return n and n > 0 and math.min(n, 2 ^ 53) or 0
+end
+
+-- As Bull places a job with a priority: behind its equals, ahead of all lower ones. Returns how far it had to walk.
 local function push_by_priority(list, id, priority)
   call('ZADD', B .. 'priority', priority, id)
   local ahead = call('ZCOUNT', B .. 'priority', 0, priority) - 1
-  local pivot = call('LINDEX', list, call('LLEN', list) - ahead)
-  if pivot then
-    call('LINSERT', list, 'BEFORE', pivot, id)
-  else
+  if ahead <= 0 then
     call('RPUSH', list, id)
+    return 1
   end
+  if ahead <= 1000 then
+    local tail = call('LRANGE', list, -ahead, -1)
+    call('LTRIM', list, 0, -ahead - 1)
+    call('RPUSH', list, id, unpack(tail))
+    return ahead
+  end
+  local len = call('LLEN', list)
+  call('LINSERT', list, 'BEFORE', call('LINDEX', list, math.max(0, len - ahead)) or '', id)
+  return len
 end
 
--- Publishes each of the ids, or none when nobody can hear. Asking costs as much as publishing two.
+-- May anybody hear what is published there? Asking costs as much as publishing twice.
+local function is_heard(channel, messages)
+  return messages < 3 or call('PUBSUB', 'NUMPAT') > 0 or call('PUBSUB', 'NUMSUB', channel)[2] > 0
+end
+
 local function publish_each(channel, ids)
-  if #ids > 2 and call('PUBSUB', 'NUMPAT') == 0 and call('PUBSUB', 'NUMSUB', channel)[2] == 0 then
-    return
-  end
-  for i = 1, #ids do
-    call('PUBLISH', channel, ids[i])
+  if is_heard(channel, #ids) then
+    for i = 1, #ids do
+      call('PUBLISH', channel, ids[i])
+    end
   end
 end
 

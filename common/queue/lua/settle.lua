@@ -1,29 +1,83 @@
 -- settle: ends the holding of jobs; nothing changes unless the token holds the lock.
--- ARGV: token, completed: how many stay (-1: all), tombstone ms; then 5 values a job: op, id, text, extra, keep.
+-- ARGV: token, completed: how many stay (-1: all), tombstone ms, points of Bull's metrics (0: none); then 5 values a
+-- job: op, id, text, extra, keep.
 --   c completed: text = JSON return value, extra = the same as a JSON string or "" for none
 --   f failed: text = reason, extra = the same as a JSON string
 --   r to wait again: extra = "1" for the right end (lifo); R the same, and text counts as a failed attempt
 --   d to delayed: extra = delay in ms; D the same, and text counts as a failed attempt
 --   h handed back, as if never taken
--- keep: "" or "count,age ms,stack trace limit" from the job's options. Without options, what is beyond the count goes
--- in batches here, and the rest, and what is too old, in the holder's sweep.
+-- keep: "" or "count,age ms,stack trace limit,d" from the job's options, each may be missing; d: it has a debounce id.
+-- Without options, what is beyond the count goes in batches here, and the rest, and what is too old, in the holder's
+-- sweep.
 -- Returns for each job 0 done, -1 no such job, -2 the lock is not ours.
-local token, done_count, tombstone_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local token, done_count, tombstone_ms, points = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local FIRST, PER = 5, 5
 local now = now_ms()
 local stamp = string.format('%.0f', now)
-local n = (#ARGV - 3) / 5
-local locks, codes, unlock, left, removed, trims = {}, {}, {}, {}, {}, {}
-local sets = { c = {}, f = {} }
+local n = (#ARGV - FIRST + 1) / PER
+local locks, keys, codes, unlock, left, removed, trims = {}, {}, {}, {}, {}, {}, {}
+local sets, told, count = { c = {}, f = {} }, { c = {}, f = {} }, { c = 0, f = 0 }
 local list
 
 for i = 1, n do
-  locks[i] = B .. ARGV[5 * i] .. ':lock'
+  keys[i] = B .. ARGV[FIRST + 1 + PER * (i - 1)]
+  locks[i] = keys[i] .. ':lock'
 end
 local holders = call('MGET', unpack(locks))
+local all_exist = call('EXISTS', unpack(keys)) == n
+
+-- Takes the jobs whose locks are ours out of active. Most often they are the oldest ones, at its right end.
+local function leave_active()
+  local mine, out, tail = {}, {}, 0
+  for i = 1, n do
+    if holders[i] == token then
+      mine[ARGV[FIRST + 1 + PER * (i - 1)]] = true
+    end
+  end
+  if n > 2 then
+    local last = call('LRANGE', B .. 'active', -n, -1)
+    while tail < #last and mine[last[#last - tail]] do
+      out[last[#last - tail]] = true
+      mine[last[#last - tail]] = nil
+      tail = tail + 1
+    end
+    if tail > 0 then
+      call('LTRIM', B .. 'active', 0, -tail - 1)
+    end
+  end
+  for id in pairs(mine) do
+    out[id] = call('LREM', B .. 'active', -1, id) > 0
+  end
+  return out
+end
+
+-- Bull's metrics: jobs a minute, the newest first.
+local function collect(name, jobs)
+  local key = B .. 'metrics:' .. name
+  local before = call('HINCRBY', key, 'count', jobs) - jobs
+  local old = call('HMGET', key, 'prevTS', 'prevCount')
+  if not old[1] then
+    call('HSET', key, 'prevTS', stamp, 'prevCount', 0)
+    return
+  end
+  local minutes = math.min(math.floor(now / 60000) - math.floor((tonumber(old[1]) or 0) / 60000), points)
+  if minutes > 0 then
+    local new = { before - (tonumber(old[2]) or 0) }
+    for i = 2, minutes do
+      new[i] = 0
+    end
+    for i = 1, minutes, 5000 do
+      call('LPUSH', key .. ':data', unpack(new, i, math.min(i + 4999, minutes)))
+    end
+    call('LTRIM', key .. ':data', 0, points - 1)
+    call('HSET', key, 'prevCount', before, 'prevTS', stamp)
+  end
+end
 
 local function count_attempt(key, reason, limit)
   local old = call('HMGET', key, 'attemptsMade', 'stacktrace')
-  local made = (tonumber(old[1]) or 0) + 1
+  local made = tonumber(old[1]) or 0
+  made = (made >= 0 and made < 2 ^ 53 and made or 0) + 1
   local ok, trace = pcall(cjson.decode, old[2] or '[]')
   if not ok or type(trace) ~= 'table' or #trace == 0 then
     trace = {}
@@ -53,25 +107,44 @@ local function finish(set, id, key, own, count, age, field, value)
   end
 end
 
-local function settle(op, id, key, text, extra, keep, deid)
-  local own, count, age, limit = false, op == 'c' and done_count or -1, 0, 10
+local function retry(op, id, key, extra)
+  list = list or target()
+  local priority = priority_of(call('HGET', key, 'priority'))
+  if op == 'h' then
+    if priority > 0 then
+      call('ZADD', B .. 'priority', priority, id)
+    end
+    call('RPUSH', list, id)
+  elseif priority == 0 then
+    call(extra == '1' and 'RPUSH' or 'LPUSH', list, id)
+  elseif call('ZCARD', B .. 'priority') > 1000 and call('LLEN', list) > 100000 then
+    call('ZADD', B .. 'delayed', now * 4096, id) -- its place is far to walk: the tick finds it
+  else
+    push_by_priority(list, id, priority)
+  end
+end
+
+local function settle(op, id, key, text, extra, keep)
+  local own, keep_count, age, limit, debounced = false, op == 'c' and done_count or -1, 0, 10, ''
   if keep ~= '' then
-    local c, a, l = string.match(keep, '^(%-?%d*),(%d*),(%d*)$')
+    local c, a, l
+    c, a, l, debounced = string.match(keep, '^(%-?%d*),(%d*),(%d*),(d?)$')
     own = c ~= ''
-    count, age, limit = tonumber(c) or count, tonumber(a) or age, tonumber(l) or limit
+    keep_count, age, limit = tonumber(c) or keep_count, tonumber(a) or age, tonumber(l) or limit
   end
   if op == 'c' or op == 'f' then
+    local deid = debounced == 'd' and call('HGET', key, 'deid')
     if deid and call('PTTL', B .. 'de:' .. deid) < 0 then
       call('DEL', B .. 'de:' .. deid)
     end
     if op == 'c' then
-      finish('c', id, key, own, count, age, 'returnvalue', text)
+      finish('c', id, key, own, keep_count, age, 'returnvalue', text)
     else
       count_attempt(key, text, limit)
-      finish('f', id, key, own, count, age, 'failedReason', text)
+      finish('f', id, key, own, keep_count, age, 'failedReason', text)
     end
-    local val = extra ~= '' and ',"val":' .. extra or ''
-    call('PUBLISH', B .. (op == 'c' and 'completed' or 'failed'), '{"jobId":' .. cjson.encode(id) .. val .. '}')
+    count[op] = count[op] + 1
+    told[op][count[op]] = { id, extra }
     return
   end
   if op == 'D' or op == 'R' then
@@ -82,47 +155,43 @@ local function settle(op, id, key, text, extra, keep, deid)
     local score = (now + tonumber(extra)) * 4096 + low
     call('ZADD', B .. 'delayed', score, id)
     call('PUBLISH', B .. 'delayed', score / 4096)
-    return
-  end
-  list = list or target()
-  local priority = tonumber(call('HGET', key, 'priority')) or 0
-  if op == 'h' then
-    if priority > 0 then
-      call('ZADD', B .. 'priority', priority, id)
-    end
-    call('RPUSH', list, id)
-  elseif priority > 0 then
-    push_by_priority(list, id, priority)
   else
-    call(extra == '1' and 'RPUSH' or 'LPUSH', list, id)
+    retry(op, id, key, extra)
   end
 end
 
+local held = leave_active()
 for i = 1, n do
-  local at = 5 * i - 1
-  local op, id, text, extra, keep = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
-  local key = B .. id
+  local at = FIRST + PER * (i - 1)
+  local op, id = ARGV[at], ARGV[at + 1]
+  local there = all_exist or call('EXISTS', keys[i]) == 1
   if holders[i] ~= token then
-    codes[i] = call('EXISTS', key) == 1 and -2 or -1
+    codes[i] = there and -2 or -1
   else
-    local job = call('HMGET', key, 'processedOn', 'deid')
-    local held = call('LREM', B .. 'active', -1, id) > 0
     unlock[#unlock + 1] = locks[i]
     left[#left + 1] = id
-    if not job[1] and call('EXISTS', key) == 0 then
-      codes[i] = -1
-    elseif not held then
-      codes[i] = -2
-    else
-      settle(op, id, key, text, extra, keep, job[2])
-      codes[i] = 0
+    codes[i] = not there and -1 or not held[id] and -2 or 0
+    if codes[i] == 0 then
+      settle(op, id, keys[i], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4])
     end
   end
 end
 
 if #unlock > 0 then
-  call('DEL', unpack(unlock))
+  call('DEL', B .. 'dray:took', unpack(unlock))
   call('SREM', B .. 'stalled', unpack(left))
+end
+for op, name in pairs({ c = 'completed', f = 'failed' }) do
+  local jobs, channel = told[op], B .. name
+  if points > 0 and #jobs > 0 then
+    collect(name, #jobs)
+  end
+  if #jobs > 0 and is_heard(channel, #jobs) then
+    for i = 1, #jobs do
+      local val = jobs[i][2] ~= '' and ',"val":' .. jobs[i][2] or ''
+      call('PUBLISH', channel, '{"jobId":' .. cjson.encode(jobs[i][1]) .. val .. '}')
+    end
+  end
 end
 if #sets.c > 0 then
   call('ZADD', B .. 'completed', unpack(sets.c))
@@ -138,8 +207,8 @@ for _, rule in pairs(trims) do
 end
 if #sets.c > 0 and done_count > 0 then
   local slack = math.min(50, math.floor(done_count / 20))
-  if call('ZCARD', B .. 'completed') > done_count + slack then
-    trim(B .. 'completed', done_count, 0, now, slack + #sets.c + 8, tombstone_ms)
+  if (#sets.c > 8 or done_count < 200 or now % 8 == 0) and call('ZCARD', B .. 'completed') > done_count + slack then
+    trim(B .. 'completed', done_count, 0, now, slack + 8 * #sets.c + 64, tombstone_ms)
   end
 end
 return codes

@@ -24,10 +24,9 @@ if #due > 0 then
     if job.err or not (job[1] or job[2]) and call('EXISTS', B .. id) == 0 then
       fail_ghost(id, 'job data missing', now)
     else
-      local priority = tonumber(job[1]) or 0
+      local priority = priority_of(job[1])
       if priority > 0 then
-        walked = walked + call('LLEN', list)
-        push_by_priority(list, id, priority)
+        walked = walked + push_by_priority(list, id, priority)
       else
         call('LPUSH', list, id)
       end
