@@ -35,7 +35,7 @@ struct bulk {
     struct queue_bulk_result r;
     const struct verb *verb;
     /* walk */
-    const char *what, *states[3];
+    const char *what, *states[4]; /* the last is NULL */
     size_t state;
     int64_t age_ms;
     uint64_t at, left;

@@ -216,8 +216,8 @@ static void get_tells_everything(void **state)
 static void lists(void **state)
 {
     struct rig *g = *state;
-    for (char i = '1'; i <= '5'; i++)
-        add_job(g, opt(.id = (char[]){'j', i, '\0'}), "{}");
+    for (const char *i = "12345"; *i != '\0'; i++)
+        add_job(g, opt(.id = (char[]){'j', *i, '\0'}), "{}");
     assert_string_equal(list(g, QUEUE_STATE_WAIT, 0, 99, true), "j1 j2 j3 j4 j5 ");
     assert_string_equal(list(g, QUEUE_STATE_WAIT, 1, 2, true), "j2 j3 ");
     assert_string_equal(list(g, QUEUE_STATE_WAIT, 0, 1, false), "j5 j4 ");

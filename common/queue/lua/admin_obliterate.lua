@@ -58,20 +58,26 @@ function removes.jobs()
   return { max - left, left == 0 and 1 or 0 }
 end
 
+local function stands(id)
+  return call('EXISTS', B .. id) == 1 and state_of(id) ~= 'stuck'
+end
+
 -- Only what can be this queue's: a queue NAME:x has its keys below this one's base.
 local function is_leftover(name, kind)
-  local id = string.match(name, '^(.*):lock$')
-  if id and kind == 'string' or kind == 'list' and string.match(name, '^(.*):logs$') then
-    id = id or string.match(name, '^(.*):logs$')
-    return may_be_id(id) and call('EXISTS', B .. id) == 0
+  local id = kind == 'string' and string.match(name, '^(.*):lock$') or kind == 'list' and string.match(name, '^(.*):logs$')
+  if id then
+    return may_be_id(id) and not stands(id)
+  end
+  if kind == 'set' then
+    return string.find(name, '^limiter:.*limited$') ~= nil
   end
   if kind == 'hash' then
-    return may_be_id(name) and state_of(name) == 'stuck'
+    return may_be_id(name) and not stands(name)
   end
   local deid = string.match(name, '^de:(.*)$')
   if deid and kind == 'string' and not own[deid] then
     local holder = call('GET', B .. name)
-    return not may_be_id(holder) or call('EXISTS', B .. holder) == 0
+    return not may_be_id(holder) or not stands(holder)
   end
   return false
 end
@@ -90,19 +96,13 @@ removes['end'] = function()
   if size() > 0 then
     return { 1 }
   end
-  local limited = call('HVALS', B .. 'limiter:index')
-  for i = 1, #limited do
-    if string.sub(limited[i], 1, #B + 8) == B .. 'limiter:' then
-      call('DEL', limited[i])
-    end
-  end
   local worked_on = call('EXISTS', B .. 'dray:members', B .. 'dray:lease') > 0
   if not worked_on then
     call('DEL', B .. 'dray:proto', B .. 'dray:epoch', B .. 'dray:seen')
   end
   for name in string.gmatch('wait active paused delayed completed failed priority stalled-check stalled limiter '
     .. 'limiter:limited limiter:index repeat id metrics:completed metrics:completed:data metrics:failed '
-    .. 'metrics:failed:data dray:gone dray:hold meta meta-paused', '%S+') do
+    .. 'metrics:failed:data dray:gone dray:hold dray:took meta meta-paused', '%S+') do
     call('DEL', B .. name)
   end
   return { 0 }
