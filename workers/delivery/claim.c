@@ -10,6 +10,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/queue/repeat.h"
 #include "workers/delivery/delivery.h"
 
 #define TAKE_MAX      32 /* jobs in one answer: bounds its size */
@@ -133,6 +134,12 @@ static void arm_soon(struct lane *l)
     ev_timer_start(d->loop, &d->arm_timer);
 }
 
+static void hand_back(struct lane *l, const char *id)
+{
+    l->dest->d->returning++;
+    queue_hand_back(l->queue, id, on_handed_back, l);
+}
+
 static void take_in_hand(struct lane *l, const struct queue_job *q)
 {
     struct delivery *d = l->dest->d;
@@ -144,12 +151,26 @@ static void take_in_hand(struct lane *l, const struct queue_job *q)
         return;
     }
     j = d->draining ? NULL : new_job(l, q);
-    if (j != NULL) {
+    if (j == NULL)
+        hand_back(l, q->id);
+    else if (queue_repeat_is(q))
+        repeat_start(j);
+    else
         post_start(j);
-        return;
-    }
-    d->returning++;
-    queue_hand_back(l->queue, q->id, on_handed_back, l);
+}
+
+void claim_start(struct job *j)
+{
+    if (j->lane->dest->d->draining)
+        claim_return(j);
+    else
+        post_start(j);
+}
+
+void claim_return(struct job *j)
+{
+    hand_back(j->lane, j->q.id);
+    claim_forget(j);
 }
 
 static void on_taken(enum queue_status s, const struct queue_job *jobs, size_t n, void *arg)

@@ -25,6 +25,7 @@ struct lane;
 struct reap;
 
 enum job_state {
+    JOB_REPEATING, /* the next job of its repetition is being added: repeat.c */
     JOB_READY,     /* in an ordered lane: waits for its turn */
     JOB_POSTING,   /* an HTTP call runs */
     JOB_SETTLING,  /* its result is on the way to Redis */
@@ -175,6 +176,11 @@ void claim_pump(struct delivery *d); /* takes as many jobs as there is room for,
 void claim_wake(struct lane *l);     /* there may be work */
 void claim_renew(struct delivery *d);
 void claim_forget(struct job *j); /* frees it; its call is cancelled */
+void claim_start(struct job *j);  /* it may run now, or goes back when there is no more time for that */
+void claim_return(struct job *j); /* hands back a job that was never posted, and frees it */
+
+/* ---- repeat.c: a job that repeats; ends in claim_start, or frees it */
+void repeat_start(struct job *j);
 
 /* ---- recover.c: after a reconnect, hands back what lost answers to takes had locked */
 void recover_start(struct delivery *d);
