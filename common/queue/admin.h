@@ -10,6 +10,7 @@
 #define DRAY_COMMON_QUEUE_ADMIN_H
 
 #include "common/queue/queue.h"
+#include "common/queue/repeat.h"
 
 /* Beside queue_register_scripts, before the connection is made: only who administers loads these. */
 void queue_register_admin_scripts(void);
@@ -62,13 +63,17 @@ struct queue_add_options {
     const char *debounce_id;  /* NULL: none */
     uint64_t debounce_ttl_ms; /* 0: until the job is finished */
     uint64_t timestamp_ms;    /* 0: now by Redis' clock */
+    /* NULL: once. Else a repetition and its first job are added, as queue_repeat_add does it: id tells it from others of
+     * the same times, the new job's id is its own; delay and timestamp are the repetition's; no debounce. */
+    const struct queue_repeat *repeat;
 };
 
 /* Why this job cannot be added, as a sentence for a person; NULL: it can. Refused are ids that are numbers (the queue
  * gives those itself), that hold a ':', or that are the name of one of the queue's own keys; data that is not JSON. */
 const char *queue_add_check(const struct queue_add_options *o, const char *data, size_t len);
 /* QUEUE_OK with the new id; QUEUE_DUPLICATE or QUEUE_DEBOUNCED with the id of the job that is there: nothing was added;
- * QUEUE_INVALID: queue_add_check's answer. id is NULL with any other status. data: JSON text, copied. A job without an id
+ * QUEUE_INVALID: queue_add_check's answer, or what is wrong with the repetition; QUEUE_MISSING: a repetition that has no
+ * time left. id is NULL with any other status. data: JSON text, copied. A job without an id
  * of its own must not be sent again after QUEUE_UNKNOWN: it may be there. */
 typedef void (*queue_added_fn)(enum queue_status s, const char *id, const char *why, void *arg);
 void queue_add_job(struct queue *q, const struct queue_add_options *o, const char *data, size_t len,

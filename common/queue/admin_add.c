@@ -158,6 +158,8 @@ const char *queue_add_check(const struct queue_add_options *o, const char *data,
         return "the name is empty";
     if (o->debounce_id != NULL && *o->debounce_id == '\0')
         return "the debounce id is empty";
+    if (o->debounce_id != NULL && o->repeat != NULL)
+        return "a job that repeats cannot be debounced: its next one would be taken for a repetition of the add";
     if (len > QUEUE_JOB_MAX)
         return "the data is larger than 16 MiB";
     if (!queue_is_json(data, len))
@@ -205,12 +207,49 @@ static void on_added(struct queue_call *c, enum queue_status s, const char *why,
     a->done(s, id, why, a->arg);
 }
 
+struct repeated {
+    queue_added_fn done;
+    void *arg;
+};
+
+static void on_repeated(enum queue_status s, const char *id, uint64_t next_ms, const char *why, void *arg)
+{
+    struct repeated *r = arg;
+    (void)next_ms;
+    r->done(s, id, why, r->arg);
+    free(r);
+}
+
+static void add_repeated(struct queue *q, const struct queue_add_options *o, const char *data, size_t len,
+                         queue_added_fn done, void *arg)
+{
+    struct buf b;
+    char why[256];
+    buf_init(&b, OPTS_MAX);
+    (void)put_opts(&b, o); /* it was measured by the check */
+    char *opts = queue_repeat_opts(o->repeat, buf_cstr(&b), why, sizeof why);
+    buf_fini(&b);
+    if (opts == NULL) {
+        done(QUEUE_INVALID, NULL, why, arg);
+        return;
+    }
+    struct repeated *r = xcalloc(1, sizeof *r);
+    r->done = done;
+    r->arg = arg;
+    queue_repeat_add(q, o->name, opts, strlen(opts), data, len, on_repeated, r);
+    free(opts);
+}
+
 void queue_add_job(struct queue *q, const struct queue_add_options *o, const char *data, size_t len,
                    queue_added_fn done, void *arg)
 {
     const char *why = queue_add_check(o, data, len);
     if (why != NULL) {
         done(QUEUE_INVALID, NULL, why, arg);
+        return;
+    }
+    if (o->repeat != NULL) {
+        add_repeated(q, o, data, len, done, arg);
         return;
     }
     struct add *a = xcalloc(1, sizeof *a);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "common/base/clock.h"
+#include "common/queue/admin.h"
 #include "common/queue/repeat.h"
 
 #define NOW    UINT64_C(1795241536375)
@@ -382,6 +383,45 @@ static void test_list(void **state)
     assert_int_equal(wait_for(g), QUEUE_BROKEN);
 }
 
+static void on_job_added(enum queue_status s, const char *id, const char *why, void *arg)
+{
+    snprintf(added_id, sizeof added_id, "%s", id != NULL ? id : "");
+    on_done(s, why, arg);
+}
+
+static enum queue_status add_with(struct rig *g, const struct queue_add_options *o)
+{
+    queue_add_job(g->q, o, "{\"n\":1}", 7, on_job_added, g);
+    return wait_for(g);
+}
+
+static void test_among_all_options(void **state)
+{
+    struct rig *g = *state;
+    struct queue_repeat r = {.every_ms = 300, .limit = 3};
+    struct queue_add_options o = {.name = "named", .attempts = 4, .priority = 2, .repeat = &r};
+    now_ms = NOW;
+    assert_int_equal(add_with(g, &o), QUEUE_OK);
+    assert_string_equal(added_id, FIRST);
+    is("{\"repeat\":{\"count\":1,\"key\":\"" KEY "\",\"every\":300,\"limit\":3},\"jobId\":\"" FIRST
+       "\",\"delay\":125,\"timestamp\":1795241536375,\"prevMillis\":1795241536500,\"priority\":2,\"attempts\":4}",
+       "HGET " B FIRST " opts");
+    is("2", "HGET " B FIRST " priority");
+    assert_int_equal(add_with(g, &o), QUEUE_DUPLICATE);
+    o.id = "mine";
+    assert_int_equal(add_with(g, &o), QUEUE_OK);
+    is("1795241536500", "ZSCORE " B "repeat named:mine::300");
+    o.debounce_id = "d";
+    assert_int_equal(add_with(g, &o), QUEUE_INVALID);
+    o.debounce_id = NULL;
+    r.cron = "x";
+    assert_int_equal(add_with(g, &o), QUEUE_INVALID);
+    assert_string_equal(g->why, "a repetition has a cron expression or an interval, not both");
+    r = (struct queue_repeat){.every_ms = 300, .end_ms = NOW - 1};
+    assert_int_equal(add_with(g, &o), QUEUE_MISSING);
+    is("2", "ZCARD " B "repeat");
+}
+
 static int start(void **state)
 {
     clock_replace(NULL, fake_wall);
@@ -403,6 +443,7 @@ int main(void)
         T(test_full_redis),
         T(test_remove),
         T(test_list),
+        T(test_among_all_options),
     };
     return cmocka_run_group_tests(tests, start, stop_server);
 }
