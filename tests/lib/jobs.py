@@ -49,13 +49,27 @@ def locks(r, queue, prefix="{dray}"):
     return [k.decode() for k in r.scan_iter(match="%s:%s:*:lock" % (glob_escape(prefix), queue), count=1000)]
 
 
+def partitions(r, prefix="{dray}"):
+    """The prefixes of the partitions of queues ordered by key: {dray:NAME:n}."""
+    match = glob_escape(prefix[:-1]) + ":*}:*" if prefix.endswith("}") else glob_escape(prefix) + ":*:*:*"
+    end = "}" if prefix.endswith("}") else ""
+    found = set()
+    for key in r.scan_iter(match=match, count=1000):
+        m = re.match(r"%s:[^:}]+:\d+%s(?=:)" % (re.escape(prefix[:-1] if end else prefix), end), key.decode("utf-8", "replace"))
+        if m:
+            found.add(m.group(0))
+    return sorted(found)
+
+
 def held_message_ids(r, prefix="{dray}"):
-    """{messageId: "queue/state"} of everything that is still to be delivered or was put aside as failed."""
+    """{messageId: "queue/state"} of everything that is still to be delivered or was put aside as failed, partitions
+    included."""
     found = {}
-    for queue in queues(r, prefix):
-        for state in PENDING_LISTS + PENDING_ZSETS:
-            for job_id in job_ids(r, queue, state, prefix):
-                data = r.hget("%s:%s:%s" % (prefix, queue, job_id), "data")
-                for raw in MESSAGE_ID.findall(data or b""):
-                    found[json.loads(b'"' + raw + b'"')] = "%s/%s" % (queue, state)
+    for p in [prefix] + partitions(r, prefix):
+        for queue in queues(r, p):
+            for state in PENDING_LISTS + PENDING_ZSETS:
+                for job_id in job_ids(r, queue, state, p):
+                    data = r.hget("%s:%s:%s" % (p, queue, job_id), "data")
+                    for raw in MESSAGE_ID.findall(data or b""):
+                        found[json.loads(b'"' + raw + b'"')] = "%s/%s" % (queue, state)
     return found

@@ -25,12 +25,12 @@ REASON = {200: "OK", 201: "Created", 204: "No Content", 302: "Found", 400: "Bad 
 
 
 class Request:
-    """One request as it came; status is what was answered, None while (or because) it was not."""
+    """One request as it came (at); status is what was answered, and done when; None while (or because) it was not."""
 
     def __init__(self, method, path, headers, body):
         self.at = time.monotonic()
         self.method, self.path, self.headers, self.raw = method, path, headers, body
-        self.status = None
+        self.status = self.done = None
 
     @property
     def body(self):
@@ -165,7 +165,7 @@ class _Connection(asyncio.Protocol):
         if how.get("drip"):
             self.drip(request, status, data, how["drip"])
             return
-        request.status = status
+        request.status, request.done = status, time.monotonic()
         self.transport.write(data)
         self.busy = False
         self.advance()
@@ -175,7 +175,7 @@ class _Connection(asyncio.Protocol):
             return
         self.transport.write(data[:1])
         if len(data) == 1:
-            request.status = status
+            request.status, request.done = status, time.monotonic()
             self.busy = False
             self.advance()
             return

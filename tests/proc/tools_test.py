@@ -12,6 +12,7 @@ import redis
 from lib import config, events, jobs, logs, procs, quarantine
 from lib.client import Client, Load
 from lib.ledger import Ledger
+from lib.order import OrderedLoad, Sent, inversions, overtakings
 from lib.wait import Expired, wait_for
 
 
@@ -99,6 +100,76 @@ def test_ledger_finds_what_is_lost(sink):
         c.post("/in", {"messageId": "never-sent"})
     with pytest.raises(AssertionError, match="nobody sent"):
         ledger.check(Nowhere)
+
+
+class Came:
+    """A request as a sink records it: its ids, when it came, when it was taken (None: it was not)."""
+
+    def __init__(self, at, done, *ids):
+        self.at, self.done, self.given = at, done, ids
+
+    def ids(self):
+        return list(self.given)
+
+
+class FakeSink:
+    def __init__(self, *requests):
+        self.requests = list(requests)
+
+    def taken(self):
+        return [r for r in self.requests if r.done is not None]
+
+
+class FakeLoad:
+    def __init__(self, **sent):
+        self.sent = {}
+        for i, (user, begun, acked, request, place) in sent.items():
+            self.sent[i] = Sent(user, begun, request, place)
+            self.sent[i].acked = acked
+
+
+def test_order_is_judged():
+    load = FakeLoad(a=("u", 0, 1, 0, 0), b=("u", 2, 3, 1, 0), c=("u", 2, 3, 1, 1), d=("v", 2.5, 4, 2, 0), e=("u", 2.5, 9, 3, 0))
+
+    def came(*ids):
+        return FakeSink(*(Came(n, n + 0.5, i) for n, i in enumerate(ids)))
+    assert inversions(came(*"abcde"), load) == inversions(came(*"adebc"), load) == [], "what overlapped has no order"
+    assert inversions(came(*"abacbde"), load) == [], "repeats do not count"
+    assert inversions(came(*"bacde"), load) == [("b", "a")]
+    assert inversions(came(*"acbde"), load) == [("c", "b")], "within a request"
+    assert inversions(came(*"dabce"), load) == [], "another user"
+    assert inversions(came(*"dabce"), load, whole=True) == [("d", "a")]
+    assert inversions(came(*"abdce"), load, whole=True) == []
+
+    def at(*rows):
+        return FakeSink(*(Came(*row) for row in rows))
+    assert overtakings(at((0, 0.1, "a"), (1, 1.1, "b", "c")), load) == []
+    assert overtakings(at((0, None, "a"), (1, 1.1, "a"), (2, 2.1, "b")), load) == []
+    assert overtakings(at((0, None, "a"), (1, 1.1, "b"), (2, 2.1, "a")), load) == [("b", "a")]
+    assert overtakings(at((0, 1.2, "a"), (1, 1.1, "b")), load) == [("b", "a")], "taken, but later"
+    assert overtakings(at((0, None, "a"), (1, 1.1, "d"), (2, 2.1, "a")), load) == []
+    assert overtakings(at((0, None, "a"), (1, 1.1, "d"), (2, 2.1, "a")), load, whole=True) == [("d", "a")]
+    assert overtakings(at((0, None, "a"), (1, 1.1, "a", "b")), load) == [], "together"
+
+
+def test_ordered_load(sink):
+    dray, ledger = FakeDray(sink), Ledger(sink)
+    load = OrderedLoad(lambda: [dray], ledger, 100, users=7, clients=3, batch=4).start().join()
+    ledger.settle()
+    assert len(load.sent) == len(ledger.acked) == 100 and inversions(sink, load) == overtakings(sink, load) == []
+    one = OrderedLoad(lambda: [dray], ledger, 20, seed="one").start()
+    one.join()
+    assert [i for r in sink.requests for i in r.ids() if i in one.sent] == sorted(one.sent)
+
+
+def test_what_redis_holds(make_redis):
+    r = make_redis().client()
+    for prefix, n in (("{dray}", 1), ("{dray:sink:0}", 2), ("{dray:sink:15}", 3), ("{other}", 4), ("p", 5), ("p:sink:7", 6)):
+        r.lpush(prefix + ":sink:wait", "j")
+        r.hset(prefix + ":sink:j", "data", '{"messageId":"m%d"}' % n)
+    assert set(jobs.held_message_ids(r)) == {"m1", "m2", "m3"}
+    assert jobs.partitions(r) == ["{dray:sink:0}", "{dray:sink:15}"]
+    assert set(jobs.held_message_ids(r, "p")) == {"m5", "m6"}
 
 
 def test_proxy_modes(make_redis, make_proxy):
