@@ -38,10 +38,9 @@ static bool read_keep(const json_t *v, double *count, double *age_ms)
         return true;
     if (number_in(v, 1e12, count))
         return true;
-    if (!json_is_object(v)) {
-        *count = -1;
-        return false;
-    }
+    *count = -1;
+    if (!json_is_object(v))
+        return json_is_number(v); /* below nothing or beyond counting: all stay */
     if (!number_in(json_object_get(v, "count"), 1e12, count))
         *count = -1;
     if (!number_in(json_object_get(v, "age"), 1e10, age_ms))

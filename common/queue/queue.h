@@ -134,7 +134,7 @@ struct queue_tick_events {
     void (*swept)(struct queue *q, uint64_t completed, uint64_t failed,
                   void *arg); /* finished jobs were deleted */
 };
-/* Every ~100 ms tries to be or stay the holder (lease of 1 s); the holder promotes what is due by Redis' clock, runs the
+/* Every ~100 ms tries to be or stay the holder (lease of 0.4 s); the holder promotes what is due by Redis' clock, runs the
  * stalled check each stalled_interval, sweeps completed and failed by count and age, and counts. */
 void queue_tick_start(struct queue *q, const struct queue_tick_events *events, void *arg);
 void queue_tick_stop(struct queue *q); /* gives the lease up */

@@ -142,6 +142,8 @@ static void on_settled(struct queue_call *c, enum queue_status s, const char *wh
                 it->done(QUEUE_OK, NULL, it->arg);
             else if (code == -1)
                 it->done(QUEUE_MISSING, "there is no such job", it->arg);
+            else if (code == -3)
+                it->done(QUEUE_BROKEN, "what stands under its key is no job any more", it->arg);
             else
                 it->done(QUEUE_LOST, "the lock is not ours any more", it->arg);
         }

@@ -1,6 +1,8 @@
 /* tick - what one process of the fleet does for a queue: promote, look for stalled jobs, sweep, count.
  *
- * The lease lasts a second; its holder renews it with every tick, the others ask again when it should have run out.
+ * The lease is short; its holder renews it with every tick, the others ask again when it should have run out. What is
+ * due is promoted within a tick's interval; when the holder hangs, within LEASE_MS + 2 * ASK_MS; when it dies, its
+ * siblings end its lease (release.c). What a dead host held is found after max(lock, interval) + interval at most.
  * Every step is atomic by itself and may be done twice, so that a holder that was too slow does no harm.
  */
 #include "common/queue/internal.h"
@@ -15,7 +17,8 @@
 #include "common/base/mem.h"
 
 #define EVERY_MS    100
-#define LEASE_MS    1000
+#define LEASE_MS    400 /* a holder that hangs holds promotion up for so long */
+#define ASK_MS      20 /* the others ask so long after the lease should have run out, and up to as much more */
 #define PROMOTE_MAX 1000
 #define SWEEP_MAX   500
 #define CHORES_MS   1000
@@ -77,8 +80,12 @@ static void on_stalled(struct queue_call *c, enum queue_status s, const char *wh
             log_error("queue_stalled_check", "queue=%s why=%s", log_q(queue_name(c->q)), log_q(why));
         return;
     }
-    long long back = int_at(reply, 0), failed = int_at(reply, 1), left = int_at(reply, 2);
+    long long back = int_at(reply, 0), failed = int_at(reply, 1), left = int_at(reply, 2),
+              overrun = int_at(reply, 3);
     t->next_stalled_ms = now + (left > 0 ? (uint64_t)left : 0) + 1;
+    if (overrun > 0)
+        log_warn("jobs_overrun", "queue=%s jobs=%lld max_run_ms=%" PRIu64, log_q(queue_name(c->q)), overrun,
+                 c->q->o.max_run_ms);
     if (back > 0 || failed > 0) {
         log_warn("queue_stalled", "queue=%s requeued=%lld failed=%lld", log_q(queue_name(c->q)), back,
                  failed);
@@ -89,13 +96,14 @@ static void on_stalled(struct queue_call *c, enum queue_status s, const char *wh
 
 static void check_stalled(struct queue *q)
 {
-    char max[24], interval[24], tombstone[24];
+    char max[24], interval[24], tombstone[24], max_run[24];
     number(max, q->o.max_stalled, "1000000");
     number(interval, q->o.stalled_interval_ms, "30000");
     number(tombstone, q->o.tombstone_ms, "0");
-    const char *argv[] = {max, interval, tombstone};
+    number(max_run, q->o.max_run_ms, "0");
+    const char *argv[] = {max, interval, tombstone, max_run};
     q->tick->checking = true;
-    queue_call_script(q, call_new(on_stalled), &queue_script_stalled, 3, argv, NULL);
+    queue_call_script(q, call_new(on_stalled), &queue_script_stalled, 4, argv, NULL);
 }
 
 static void on_swept(struct queue_call *c, enum queue_status s, const char *why,
@@ -175,7 +183,7 @@ static void on_ticked(struct queue_call *c, enum queue_status s, const char *why
     t->holder = int_at(reply, 0) == 1;
     if (!t->holder) {
         uint64_t wait = lease > 0 && lease <= LEASE_MS ? (uint64_t)lease : LEASE_MS;
-        arm(q, (wait > EVERY_MS ? wait : EVERY_MS) + id_random_below(EVERY_MS));
+        arm(q, wait + ASK_MS + id_random_below(ASK_MS));
         return;
     }
     /* What is due before the next tick is promoted on time; a full load means that more is due now. */

@@ -119,6 +119,6 @@ def test_a_worker_that_ends_meanwhile_leaves_nothing_locked(make_dray, sink, led
     record = wait_for(lambda: dray.log.records("child_drained", child_kind="delivery"), 10)[0]
     os.kill(pid, signal.SIGCONT)
     assert int(record["left"]) > 0
-    wait_for(lambda: dray.log.records("jobs_handed_back", prefix="0"), 5)
+    wait_for(lambda: dray.log.records("token_released", prefix="0"), 5)
     ledger.settle(10)
     ledger.check(dray)

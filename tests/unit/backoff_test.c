@@ -77,9 +77,30 @@ static void test_opts(void **state)
     }
 }
 
+static void test_timeout(void **state)
+{
+    static const struct {
+        const char *opts;
+        uint64_t ms;
+    } rows[] = {
+        {"{\"timeout\":250}", 250}, {"{\"timeout\":0}", 0},    {"{\"timeout\":-5}", 0},
+        {"{\"timeout\":\"5\"}", 0}, {"{\"timeout\":null}", 0}, {"{}", 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct backoff_own own;
+
+        backoff_parse_opts(rows[i].opts, strlen(rows[i].opts), &own);
+        if (own.timeout_ms != rows[i].ms)
+            fail_msg("%s", rows[i].opts);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_delays), cmocka_unit_test(test_opts)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_delays), cmocka_unit_test(test_opts),
+                                       cmocka_unit_test(test_timeout)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -98,9 +98,10 @@ static void test_spent(void **state)
         {9, 86400000, "{}", VERDICT_FAIL, 0},       /* both spent */
         {9, 86400000, "{\"attempts\":1}", VERDICT_FAIL, 0},
         {0, 0, "{\"attempts\":1,\"delay\":0}", VERDICT_RETRY, 1000}, /* what Bull always stores */
-        {1, 0, "{\"attempts\":3}", VERDICT_RETRY, 2000},
+        {1, 0, "{\"attempts\":3}", VERDICT_RETRY, 0},                /* Bull without backoff: at once */
+        {1, 0, "{\"attempts\":3,\"backoff\":{\"type\":\"mine\",\"delay\":5}}", VERDICT_RETRY, 2000},
         {2, 0, "{\"attempts\":3}", VERDICT_FAIL, 0}, /* a Bull client's own limit */
-        {30, 1u << 31, "{\"attempts\":50}", VERDICT_RETRY, 600000},
+        {30, 1u << 31, "{\"attempts\":50}", VERDICT_RETRY, 0},
         {1, 0, "{\"attempts\":3,\"backoff\":{\"type\":\"exponential\",\"delay\":100}}", VERDICT_RETRY, 300},
         {1, 0, "{\"attempts\":3,\"backoff\":0}", VERDICT_RETRY, 0},
         {1, 0, "{\"attempts\":1,\"backoff\":7}", VERDICT_RETRY, 2000},

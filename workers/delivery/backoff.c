@@ -67,6 +67,10 @@ void backoff_parse_opts(const char *opts, size_t len, struct backoff_own *out)
         return;
     if (json_find(&o, "attempts", &v))
         (void)number(&v, &out->attempts);
-    if (json_find(&o, "backoff", &v))
+    if (json_find(&o, "timeout", &v))
+        (void)number(&v, &out->timeout_ms);
+    if (json_find(&o, "backoff", &v) && v.type != JSON_NULL)
         out->has_backoff = parse_backoff(&v, &out->backoff);
+    else
+        out->no_backoff = true;
 }

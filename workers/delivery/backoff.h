@@ -17,8 +17,10 @@ struct backoff {
 
 /* What a Bull client asked for with the job; the fields of its opts that are a worker's duty here. */
 struct backoff_own {
-    uint64_t attempts; /* 0 or 1: nothing was asked for (1 is what Bull always stores) */
-    bool has_backoff;
+    uint64_t attempts;   /* 0 or 1: nothing was asked for (1 is what Bull always stores) */
+    bool has_backoff;    /* one that is known here */
+    bool no_backoff;     /* none was asked for: Bull tries again at once */
+    uint64_t timeout_ms; /* of one attempt; 0: none was asked for */
     struct backoff backoff;
 };
 

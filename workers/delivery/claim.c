@@ -15,6 +15,7 @@
 
 #define TAKE_MAX      32 /* jobs in one answer: bounds its size */
 #define ARM_S         0.005
+#define NO_MEMORY_MS  1000         /* so long nothing is taken when a job found no room */
 #define JOB_BYTES_MAX (256u << 20) /* texts of jobs in hand; over it nothing is taken */
 
 /* ---- taking */
@@ -48,9 +49,15 @@ static unsigned room_of(const struct dest *t, const struct places *p)
     return room < own ? room : own;
 }
 
+/* Monotonic; before it the destination, or the queue's limiter, wants to be left alone. */
+static uint64_t paused_until(const struct lane *l)
+{
+    return l->limited_until_ms > l->dest->paused_until_ms ? l->limited_until_ms : l->dest->paused_until_ms;
+}
+
 static bool may_take(const struct lane *l, const struct places *p, uint64_t now_ms)
 {
-    return l->hungry && l->asked == 0 && !l->take_lost && l->dest->paused_until_ms <= now_ms &&
+    return l->hungry && l->asked == 0 && !l->take_lost && paused_until(l) <= now_ms &&
            room_of(l->dest, p) > 0;
 }
 
@@ -151,9 +158,13 @@ static void take_in_hand(struct lane *l, const struct queue_job *q)
         return;
     }
     j = d->draining ? NULL : new_job(l, q);
-    if (j == NULL)
+    if (j == NULL) {
+        if (!d->draining)
+            l->limited_until_ms = clock_mono_ms() + NO_MEMORY_MS;
         hand_back(l, q->id);
-    else if (queue_repeat_is(q))
+        return;
+    }
+    if (queue_repeat_is(q))
         repeat_start(j);
     else
         post_start(j);
@@ -185,7 +196,9 @@ static void on_taken(enum queue_status s, const struct queue_job *jobs, size_t n
     l->refused = false;
     for (size_t i = 0; i < n; i++)
         take_in_hand(l, &jobs[i]);
-    if (s == QUEUE_OK && n < asked) {
+    if (s == QUEUE_OK && queue_limited_ms(l->queue) > 0) {
+        l->limited_until_ms = clock_mono_ms() + queue_limited_ms(l->queue); /* and hungry still */
+    } else if (s == QUEUE_OK && n < asked && l->limited_until_ms <= clock_mono_ms()) {
         l->hungry = l->wakes != l->wakes_seen;
         if (!l->hungry)
             arm_soon(l);
@@ -218,7 +231,7 @@ static void wait_for_pauses(struct delivery *d, uint64_t now_ms)
     uint64_t next = 0;
 
     for (size_t i = 0; i < d->n_lanes; i++) {
-        uint64_t until = d->lanes[i].dest->paused_until_ms;
+        uint64_t until = paused_until(&d->lanes[i]);
 
         if (d->lanes[i].hungry && until > now_ms && (next == 0 || until < next))
             next = until;

@@ -88,6 +88,7 @@ struct lane { /* a queue that is worked on */
     bool hungry;                /* there may be work in wait */
     uint64_t wakes, wakes_seen; /* a wake during a take means that its answer is already old */
     uint64_t taken_us;
+    uint64_t limited_until_ms; /* monotonic; the queue's limiter lets nothing through before */
     bool take_lost;      /* the answer to a take was lost: jobs may be locked by us that we do not know */
     bool recovering;     /* recover.c is at it */
     bool refused;        /* Redis said no to the last take: asked again in a second */

@@ -74,6 +74,11 @@ static struct queue_options options_of(const struct delivery *d, const char *pre
         .keep_completed_count = c->queue.keep_completed_count,
         .keep_completed_age_ms = c->queue.keep_completed_age_ms,
         .keep_failed_age_ms = c->queue.keep_failed_age_ms,
+        .limiter_jobs = c->queue.limiter.count,
+        .limiter_ms = c->queue.limiter.period_ms,
+        .limiter_by_group = c->queue.limiter_group_key,
+        .metrics_points = c->queue.metrics_max_data_points,
+        .max_run_ms = c->queue.max_run_ms,
     };
 }
 
@@ -157,6 +162,7 @@ static void make_takeover(struct delivery *d, const struct conf_takeover *conf,
                               label(d, conf->id));
 
     l->takeover = conf;
+    o.max_run_ms = conf->max_run_ms;
     o.keep_completed_count = conf->trim_enabled ? conf->trim_completed_count : UNLIMITED;
     o.keep_completed_age_ms = conf->trim_enabled ? conf->trim_completed_age_ms : 0;
     o.keep_failed_age_ms = conf->trim_enabled ? conf->trim_failed_age_ms : 0;

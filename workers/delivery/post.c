@@ -151,6 +151,17 @@ static void on_done(struct http_call *call, const struct http_answer *a, void *a
     settle_job(j, v.action == VERDICT_DONE ? JOB_COMPLETE : v.action == VERDICT_RETRY ? JOB_DELAY : JOB_FAIL);
 }
 
+/* A job may ask for less time than its destination is given. 0: the client's own. */
+static uint64_t timeout_of(const struct job *j)
+{
+    uint64_t ms = j->lane->dest->conf->timeout_ms,
+             all = ms > 0 ? ms : j->lane->dest->d->conf->delivery.timeout_ms;
+    struct backoff_own own;
+
+    backoff_parse_opts(j->q.opts, j->q.opts_len, &own);
+    return own.timeout_ms > 0 && own.timeout_ms < all ? own.timeout_ms : ms;
+}
+
 void post_start(struct job *j)
 {
     static const char type[] = "Content-Type: application/json", agent[] = "User-Agent: dray/" DRAY_VERSION;
@@ -175,6 +186,7 @@ void post_start(struct job *j)
     j->key_header = key_header(j->q.id);
     headers[2] = j->key_header;
     headers[3] = auth[0] != '\0' ? auth : NULL;
+    o.timeout_ms = timeout_of(j);
     o.pieces = j->payload.pieces;
     o.n_pieces = j->payload.n_pieces;
     j->call = http_client_post(d->http, &o, on_done, j);

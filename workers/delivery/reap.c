@@ -37,7 +37,7 @@ static void clear_tokens(struct reap *r)
 
 static void finish(struct reap *r)
 {
-    log_info("jobs_handed_back", "token=%s prefix=%d jobs=%" PRIu64, log_q(r->m.token), r->m.prefix, r->jobs);
+    log_info("token_released", "token=%s prefix=%d jobs=%" PRIu64, log_q(r->m.token), r->m.prefix, r->jobs);
     child_reaped(r->d->child, r->m.token, (uint32_t)(r->jobs > UINT32_MAX ? UINT32_MAX : r->jobs));
     list_remove(&r->link);
     clear_tokens(r);

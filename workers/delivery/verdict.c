@@ -64,8 +64,9 @@ void verdict_give(const struct verdict_rules *rules, const struct verdict_case *
         out->spent = true;
         return;
     }
-    out->delay_ms = backoff_delay_ms(own.attempts > 1 && own.has_backoff ? &own.backoff : &rules->backoff,
-                                     c->failures + 1, c->random01);
+    if (own.attempts <= 1 || !own.no_backoff)
+        out->delay_ms = backoff_delay_ms(own.attempts > 1 && own.has_backoff ? &own.backoff : &rules->backoff,
+                                         c->failures + 1, c->random01);
     if (out->delay_ms < out->pause_ms)
         out->delay_ms = out->pause_ms;
 }

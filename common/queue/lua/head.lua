@@ -18,6 +18,19 @@ local function target()
   return B .. 'wait'
 end
 
+-- One more stall of the job: how many there were, nil when its key is no hash.
+local function count_stall(key)
+  if call('TYPE', key).ok ~= 'hash' then
+    return nil
+  end
+  local n = redis.pcall('HINCRBY', key, 'stalledCounter', 1)
+  if type(n) ~= 'number' then -- what stood there was no number
+    n = 1
+    call('HSET', key, 'stalledCounter', n)
+  end
+  return n
+end
+
 -- What the hash says of the job's priority: 0 (none) to 2^53.
 local function priority_of(text)
   local n = tonumber(text)

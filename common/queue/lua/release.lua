@@ -1,9 +1,12 @@
 -- release: hands back active jobs locked by one token, to be taken next, in their order.
 -- ARGV: token, first index of active, how many to look at, how often a job may stall (-1: this is no stall), id to leave
 -- alone... Returns { released, looked at }. A job that has now stalled too often loses its lock and stays in active,
--- marked as stalled: the next stalled check fails it as it fails all others.
+-- marked as stalled: the next stalled check fails it as it fails all others. A dead one's tick lease ends too.
 local token, first, max, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local ids = call('LRANGE', B .. 'active', first, first + max - 1)
+if limit >= 0 and call('GET', B .. 'dray:tick') == token then
+  call('DEL', B .. 'dray:tick')
+end
 if #ids == 0 then
   return { 0, 0 }
 end
@@ -18,14 +21,14 @@ local holders = call('MGET', unpack(locks))
 for i = 1, #ids do
   if holders[i] == token and not spared[ids[i]] then
     local key = B .. ids[i]
-    local exists = call('EXISTS', key) == 1
+    local exists = call('TYPE', key).ok == 'hash'
     unlock[#unlock + 1] = locks[i]
-    if exists and limit >= 0 and call('HINCRBY', key, 'stalledCounter', 1) > limit then
+    if exists and limit >= 0 and count_stall(key) > limit then
       call('SADD', B .. 'stalled', ids[i])
     else
       call('LREM', B .. 'active', -1, ids[i])
       back[#back + 1] = ids[i]
-      local priority = exists and tonumber(call('HGET', key, 'priority')) or 0
+      local priority = exists and priority_of(call('HGET', key, 'priority')) or 0
       if priority > 0 then
         call('ZADD', B .. 'priority', priority, ids[i])
       end

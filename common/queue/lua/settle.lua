@@ -9,7 +9,7 @@
 -- keep: "" or "count,age ms,stack trace limit,d" from the job's options, each may be missing; d: it has a debounce id.
 -- Without options, what is beyond the count goes in batches here, and the rest, and what is too old, in the holder's
 -- sweep.
--- Returns for each job 0 done, -1 no such job, -2 the lock is not ours.
+-- Returns for each job 0 done, -1 no such job, -2 the lock is not ours, -3 its key is no job any more: it went to failed.
 local token, done_count, tombstone_ms, points = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local FIRST, PER = 5, 5
 local now = now_ms()
@@ -97,10 +97,10 @@ local function finish(set, id, key, own, count, age, field, value)
     removed[#removed + 1] = id
     return
   end
+  call('HSET', key, field, value, 'finishedOn', stamp)
   local members = sets[set]
   members[#members + 1] = now
   members[#members + 1] = id
-  call('HSET', key, field, value, 'finishedOn', stamp)
   if own then
     local rule = set .. count .. ',' .. age
     trims[rule] = { set, count, age, ((trims[rule] or {})[4] or 0) + 1 }
@@ -172,7 +172,11 @@ for i = 1, n do
     left[#left + 1] = id
     codes[i] = not there and -1 or not held[id] and -2 or 0
     if codes[i] == 0 then
-      settle(op, id, keys[i], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4])
+      local ok = pcall(settle, op, id, keys[i], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4])
+      if not ok then -- what stands under its key is no job any more: the others go on
+        fail_ghost(id, 'job data unusable', now)
+        codes[i] = -3
+      end
     end
   end
 end

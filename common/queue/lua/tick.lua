@@ -10,7 +10,7 @@ if holder and holder ~= token then
 end
 call('SET', lease, token, 'PX', lease_ms)
 local now = now_ms()
-local due = call('ZRANGEBYSCORE', B .. 'delayed', 0, now * 4096 + 4095, 'LIMIT', 0, max)
+local due = call('ZRANGEBYSCORE', B .. 'delayed', '-inf', now * 4096 + 4095, 'LIMIT', 0, max)
 local moved, looked_at, walked = {}, 0, 0
 if #due > 0 then
   local list, channel = target(), B .. 'waiting@' .. token
@@ -41,7 +41,7 @@ local next_due = -1
 local first = call('ZRANGE', B .. 'delayed', 0, 0, 'WITHSCORES')
 if first[2] then
   local at = tonumber(first[2]) / 4096
-  next_due = math.max(0, math.floor(at) - now)
+  next_due = math.min(math.max(0, math.floor(at) - now), 2 ^ 40)
   if #due > 0 then
     call('PUBLISH', B .. 'delayed', at)
   end
