@@ -35,11 +35,12 @@ class PlainSink:
         self.process.stdout.close()
 
 
-def run(args, folder):
+def run(args, folder, queue=None, delivery=1, **how):
     sink = PlainSink(os.path.join(args.build, "release", "dray"))
     dray = Dray(args.build, variant="release", conf={
         "redis": {"managed": {"maxmemory": "4GiB", "appendfsync": "everysec"}}, "log": {"level": "error"},
-        "destinations": [{"id": "sink", "url": sink.url + "/"}], "master": {"processes": {"delivery": 1}}})
+        "destinations": [{"id": "sink", "url": sink.url + "/"}], "master": {"processes": {"delivery": delivery}},
+        "queue": queue or {}})
     try:
         dray.start()
         pids = {"ingest": [p["pid"] for p in dray.processes("ingest")],
@@ -47,7 +48,7 @@ def run(args, folder):
                 "sink": [sink.process.pid]}
         before = {k: measure.cpu_seconds(v, children=True) for k, v in pids.items()}
         began = time.monotonic()
-        _, bad, p50, p99, requests = intake.load(args, dray.ingest, folder, args.seconds)
+        _, bad, p50, p99, requests = intake.load(args, dray.ingest, folder, args.seconds, **how)
         events = 10 * requests
         loaded = time.monotonic()
         wait_for(lambda: sink.events() >= events, 120, "everything is delivered")

@@ -23,11 +23,14 @@ CONNECTIONS = 64
 MARK = "@@@@@@@@@@@@@@@@@@@@"  # as long as the ids that replace it
 
 
-def write_request(path, host):
+def write_request(path, host, own_users=False):
+    """own_users: each event is of a user of its own, so that they spread over all partitions."""
     events = make_events(10, seed=7)
     texts = []
     for event in events:
         event["messageId"] = MARK
+        if own_users:
+            event["userId"] = MARK
         texts.append(event_text(event))
     body = ('{"batch":[' + ",".join(texts) + '],"sentAt":"2026-11-21T02:41:28.123Z"}').encode()
     head = ("POST /v1/batch HTTP/1.1\r\nHost: %s\r\nAuthorization: Basic dGVzdC1rZXk6\r\n"
@@ -61,12 +64,12 @@ http { access_log off; keepalive_requests 1000000000; client_body_temp_path %(d)
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
-def load(args, address, folder, seconds):
+def load(args, address, folder, seconds, own_users=False, connections=CONNECTIONS):
     """(requests/s, bad answers and errors, p50 ms, p99 ms, requests)"""
     path = os.path.join(folder, "request")
-    write_request(path, address)
+    write_request(path, address, own_users)
     program = os.path.join(args.build, "release", "tests", "bench", "load_bench")
-    out = subprocess.run([program, *address.rsplit(":", 1), str(CONNECTIONS), str(seconds), path],
+    out = subprocess.run([program, *address.rsplit(":", 1), str(connections), str(seconds), path],
                          capture_output=True, text=True)
     line = [x for x in out.stdout.splitlines() if x.startswith("RESULT ")]
     assert line, out.stdout + out.stderr
