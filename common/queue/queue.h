@@ -78,7 +78,8 @@ struct queue_job {
     uint64_t timestamp_ms;  /* when it was added */
     uint64_t attempts_made; /* failures so far */
     uint64_t stalled_count;
-    bool manual_retry; /* field retriedOn is set */
+    uint64_t retried_ms; /* the last manual retry; 0: none */
+    uint64_t failures;   /* attempts_made without those before the last manual retry, which starts afresh */
 };
 /* The jobs are valid during the call. n 0 with QUEUE_OK: nothing waits (or the queue is paused). A ghost (an id without
  * a hash) or a job whose data is missing never comes here: the script moves it to failed with a reason. */
@@ -97,6 +98,9 @@ void queue_fail(struct queue *q, const struct queue_job *job, const char *reason
 /* Back to delayed, due after delay_ms by Redis' clock; counts an attempt if count_attempt. delay_ms 0: to wait. */
 void queue_delay(struct queue *q, const struct queue_job *job, uint64_t delay_ms, bool count_attempt,
                  const char *reason, queue_done_fn done, void *arg);
+/* The same, an attempt counted, and when it is due it stands in front of all others. */
+void queue_delay_front(struct queue *q, const struct queue_job *job, uint64_t delay_ms, const char *reason,
+                       queue_done_fn done, void *arg);
 /* Gives a job back untouched: to the end of wait that is taken next; no attempt, no stall is counted. */
 void queue_hand_back(struct queue *q, const char *id, queue_done_fn done, void *arg);
 /* Extends the locks of all ids; lost is called for each that is not ours any more, then done. */

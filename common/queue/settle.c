@@ -104,6 +104,16 @@ void queue_delay(struct queue *q, const struct queue_job *job, uint64_t delay_ms
     free(text);
 }
 
+void queue_delay_front(struct queue *q, const struct queue_job *job, uint64_t delay_ms, const char *reason,
+                       queue_done_fn done, void *arg)
+{
+    char *text = cut(reason);
+    char *extra = delay_ms > 0 ? xasprintf("%" PRIu64, delay_ms) : xstrdup("1");
+    struct item *it = ask(q, delay_ms > 0 ? 'F' : 'R', job->id, text, extra, done, arg);
+    queue_opts_keep(job->opts, job->opts_len, true, it->keep);
+    free(text);
+}
+
 void queue_hand_back(struct queue *q, const char *id, queue_done_fn done, void *arg)
 {
     ask(q, 'h', id, "", xstrdup(""), done, arg);

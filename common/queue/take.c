@@ -15,8 +15,9 @@
 #include "common/base/mem.h"
 #include "common/base/str.h"
 
-#define FIELD_NAMES(F) F(data) F(name) F(opts) F(timestamp) F(attemptsMade) F(stalledCounter) F(retriedOn)
-enum { F_DATA, F_NAME, F_OPTS, F_TIMESTAMP, F_ATTEMPTS, F_STALLED, F_RETRIED, FIELDS };
+#define FIELD_NAMES                                                                                          \
+    "data", "name", "opts", "timestamp", "attemptsMade", "stalledCounter", "retriedOn", "dray:retried"
+enum { F_DATA, F_NAME, F_OPTS, F_TIMESTAMP, F_ATTEMPTS, F_STALLED, F_RETRIED, F_AFRESH, FIELDS };
 #define BYTES_MAX "33554432" /* data in one answer, unless a single job is larger */
 #define JOB_MAX   "16777216" /* a larger one goes to failed: QUEUE_JOB_MAX */
 #define HEAD      2          /* values of the script's answer before the ids */
@@ -83,6 +84,18 @@ static uint64_t number_of(const struct redisReply *r)
     return 0;
 }
 
+/* seen: "RETRIED_ON ATTEMPTS", what attemptsMade was at the last manual retry but for which no attempt has failed yet. */
+static uint64_t failures_of(const struct queue_job *j, const struct redisReply *seen)
+{
+    uint64_t at, before;
+    if (j->retried_ms == 0)
+        return j->attempts_made;
+    if (seen->type != REDIS_REPLY_STRING || sscanf(seen->str, "%" SCNu64 " %" SCNu64, &at, &before) != 2 ||
+        at != j->retried_ms || before > j->attempts_made)
+        return 0;
+    return j->attempts_made - before;
+}
+
 /* False: it is gone, or there is no memory for it. data is referred to unless it is to be kept. */
 static bool read_job(struct queue_job *j, struct slot *s, struct redisReply *const *f, bool keep)
 {
@@ -106,7 +119,8 @@ static bool read_job(struct queue_job *j, struct slot *s, struct redisReply *con
     j->timestamp_ms = number_of(f[F_TIMESTAMP]);
     j->attempts_made = number_of(f[F_ATTEMPTS]);
     j->stalled_count = number_of(f[F_STALLED]);
-    j->manual_retry = f[F_RETRIED]->type == REDIS_REPLY_STRING;
+    j->retried_ms = number_of(f[F_RETRIED]);
+    j->failures = failures_of(j, f[F_AFRESH]);
     s->there = true;
     return true;
 }
@@ -184,7 +198,6 @@ static bool keep_data(struct take *t, size_t i)
 
 static void read_one_by_one(struct queue *q, struct take *t)
 {
-#define NAME(f) #f,
     size_t missing = 0;
     for (size_t i = 0; i < t->n; i++) {
         if (t->slots[i].there && !keep_data(t, i))
@@ -199,12 +212,11 @@ static void read_one_by_one(struct queue *q, struct take *t)
         struct take_call *c = call_new(t, on_one);
         c->i = i;
         char *key = xasprintf("%s%s", q->base, t->slots[i].id);
-        const char *argv[] = {"HMGET", key, FIELD_NAMES(NAME)};
+        const char *argv[] = {"HMGET", key, FIELD_NAMES};
         queue_call_begin(q, &c->call);
         redis_command(q->r, queue_call_reply, &c->call, 2 + FIELDS, argv, NULL);
         free(key);
     }
-#undef NAME
 }
 
 /* ---- all at once */
@@ -280,11 +292,7 @@ static void on_taken(struct queue_call *c, enum queue_status s, const char *why,
 /* Reads the fields of the ids that the script has left; one answer for all. */
 static void send_sort(struct queue *q, struct take *t)
 {
-    static const char *const fields[FIELDS] = {
-#define NAME(f) #f,
-        FIELD_NAMES(NAME)
-#undef NAME
-    };
+    static const char *const fields[FIELDS] = {FIELD_NAMES};
     const char *argv[6 + 2 * FIELDS] = {"SORT_RO", NULL, "BY", "nosort", "GET", "#"};
     char *made[FIELDS], *key = xasprintf("%sdray:took", q->base);
     argv[1] = key;

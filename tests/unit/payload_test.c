@@ -17,25 +17,65 @@ static void test_write(void **state)
 {
     /* two msgpack strings: fixstr {"a":1} and str8 {"b":"\u00e9"} */
     static const unsigned char packed[] = "\xa7{\"a\":1}\xd9\x0e{\"b\":\"\\u00e9\"}";
+    static const struct payload_head quoted = {.source = "we\"b"}, plain = {.source = "w"},
+                                     web = {.source = "web"};
     struct mpwalk w;
     struct buf out;
 
     (void)state;
     buf_init(&out, 200);
     mpwalk_init(&w, packed, sizeof(packed) - 1);
-    assert_int_equal(payload_write(&out, "we\"b", 2, w), 0);
+    assert_int_equal(payload_write(&out, &quoted, 2, w), 0);
     assert_string_equal(buf_cstr(&out),
                         "{\"dray\":1,\"source\":\"we\\\"b\",\"batch\":[{\"a\":1},{\"b\":\"\\u00e9\"}]}");
     buf_reset(&out);
-    assert_int_equal(payload_write(&out, "w", 3, w), -1); /* fewer events than announced */
+    assert_int_equal(payload_write(&out, &plain, 3, w), -1); /* fewer events than announced */
     assert_int_equal(out.len, 0);
-    assert_int_equal(payload_write(&out, "w", 0, w), 0);
+    assert_int_equal(payload_write(&out, &plain, 0, w), 0);
     assert_string_equal(buf_cstr(&out), "{\"dray\":1,\"source\":\"w\",\"batch\":[]}");
     buf_fini(&out);
     buf_init(&out, 40); /* does not fit */
     assert_int_equal(buf_puts(&out, "before"), 0);
-    assert_int_equal(payload_write(&out, "web", 2, w), -1);
+    assert_int_equal(payload_write(&out, &web, 2, w), -1);
     assert_int_equal(out.len, 6);
+    buf_fini(&out);
+}
+
+/* The form that workers of the SDKs 2.x and 3.x do: read back as what they post. */
+static void test_write_sdk(void **state)
+{
+    static const unsigned char packed[] = "\xa7{\"a\":1}\xd9\x0e{\"b\":\"\\u00e9\"}";
+    static const struct payload_head head = {
+        .source = "web", .write_key = "k\"ey", .id = "b00abc", .wall_ms = WALL_MS - 1000};
+    struct mpwalk w;
+    struct payload p;
+    struct buf out;
+    char why[128], body[512] = "";
+
+    (void)state;
+    buf_init(&out, 1000);
+    mpwalk_init(&w, packed, sizeof(packed) - 1);
+    assert_int_equal(payload_write(&out, &head, 2, w), 0);
+    assert_string_equal(
+        buf_cstr(&out),
+        "{\"version\":3,\"eventData\":\"{\\\"jobId\\\":\\\"b00abc\\\",\\\"description\\\":\\\"dray-b00abc\\\","
+        "\\\"request\\\":{\\\"auth\\\":{\\\"username\\\":\\\"k\\\\\\\"ey\\\"},\\\"headers\\\":{\\\"user-agent\\\":"
+        "\\\"dray/" DRAY_VERSION
+        "\\\"},\\\"data\\\":{\\\"batch\\\":[{\\\"a\\\":1},{\\\"b\\\":\\\"\\\\u00e9\\\"}],"
+        "\\\"timestamp\\\":\\\"2026-11-21T02:59:59.123Z\\\",\\\"sentAt\\\":\\\"2026-11-21T02:59:59.123Z\\\"}},"
+        "\\\"callbacks\\\":[],\\\"attempts\\\":0}\"}");
+    assert_int_equal(payload_read(&p, out.data, out.len, WALL_MS, why, sizeof(why)), 0);
+    for (size_t k = 0; k < p.n_pieces; k++)
+        strncat(body, p.pieces[k].data, p.pieces[k].len);
+    assert_string_equal(
+        body, "{\"batch\":[{\"a\":1},{\"b\":\"\\u00e9\"}],"
+              "\"timestamp\":\"2026-11-21T02:59:59.123Z\",\"sentAt\":\"2026-11-21T03:00:00.123Z\"}");
+    assert_int_equal(p.n_events, 2);
+    assert_string_equal(p.sdk->write_key, "k\"ey");
+    payload_fini(&p);
+    out.max = out.len + 100; /* does not fit a second time */
+    assert_int_equal(payload_write(&out, &head, 2, w), -1);
+    assert_int_equal(out.len, out.max - 100);
     buf_fini(&out);
 }
 
@@ -60,6 +100,9 @@ static void test_read(void **state)
         {"{}", "{}", "", 1},
         {" {\"to\":\"a@b\"} ", " {\"to\":\"a@b\"} ", "", 1},
         {"{\"batch\":{\"x\":1},\"source\":\"s\"}", "{\"batch\":{\"x\":1},\"source\":\"s\"}", "s", 1},
+        {"{\"eventData\":{},\"version\":4}", "{\"eventData\":{},\"version\":4}", "", 1},
+        {"{\"dray\":1,\"eventData\":\"x\",\"batch\":[7]}", "{\"batch\":[7]" SENT_AT, "", 1},
+        {"{\"eventData\":\"{'request':{'data':{'batch':[1,2]}}}\"}", "{\"batch\":[1,2]" SENT_AT, "", 2},
         {"[1,2]", "[1,2]", "", 1},
         {"\"text\"", "\"text\"", "", 1},
         {"null", "null", "", 1},
@@ -81,6 +124,7 @@ static void test_read(void **state)
         assert_int_equal(p.bytes, strlen(body));
         assert_string_equal(p.source, rows[i].source);
         assert_int_equal(p.n_events, rows[i].n_events);
+        payload_fini(&p);
     }
 }
 
@@ -95,6 +139,7 @@ static void test_refused(void **state)
         {"undefined", "not JSON"},
         {"{\"eventData\":function(){}}", "not JSON"},
         {"{\"dray\":2,\"batch\":[]}", "has form 2"},
+        {"{\"version\":4,\"eventData\":\"{}\"}", "of version 4"},
         {"{\"dray\":1e0,\"batch\":[]}", "has form 1e0"},
     };
 
@@ -106,13 +151,14 @@ static void test_refused(void **state)
         assert_int_equal(payload_read(&p, rows[i].data, strlen(rows[i].data), WALL_MS, why, sizeof(why)), -1);
         if (strstr(why, rows[i].why) == NULL)
             fail_msg("%s: %s", rows[i].data, why);
+        payload_fini(&p);
     }
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_write), cmocka_unit_test(test_read),
-                                       cmocka_unit_test(test_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_write), cmocka_unit_test(test_write_sdk),
+                                       cmocka_unit_test(test_read), cmocka_unit_test(test_refused)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -346,6 +346,96 @@ static void a_turn_is_one_round_trip(void **state)
     assert_string_equal(taken.text, "b0:{}:0:0 b1:{}:0:0");
 }
 
+/* ---- what the SDKs mean by a retry */
+
+static enum queue_status delay_front(struct rig *g, const char *id, uint64_t ms)
+{
+    struct queue_job job = job_of(id, "{}");
+    queue_delay_front(g->q, &job, ms, "http 503", on_done, g);
+    return wait_for(g);
+}
+
+static void a_retry_comes_back_in_front(void **state)
+{
+    struct rig *g = *state;
+    struct ticks t = {0};
+    for (const char *const *id = (const char *const[]){"b1", "b2", "b3", "b4", NULL}; *id != NULL; id++)
+        add(g, *id, "{}");
+    take(g, 3);
+    assert_int_equal(delay_front(g, "b1", 0), QUEUE_OK);
+    is("b4,b1", "LRANGE " B "wait 0 -1");
+    is("1", "HGET " B "b1 attemptsMade");
+    assert_int_equal(delay_front(g, "b2", 20000), QUEUE_OK);
+    assert_int_equal(delay_front(g, "b2", 20), QUEUE_LOST); /* called twice */
+    assert_int_equal(delay_front(g, "b3", 25000), QUEUE_OK);
+    is("1,http 503,[\"http 503\"],1", "HMGET " B "b2 attemptsMade failedReason stacktrace dray:front");
+    is("b2,b3", "ZRANGE " B "delayed 0 -1");
+    is("0", "EXISTS " B "active " B "b2:lock");
+    server_ask(&server, "ZADD " B "delayed 4096 b2 8192 b3"); /* both are due in one tick */
+    queue_tick_start(g->q, &tick_events, &t);
+    while (t.promoted < 2) {
+        t.promoted_any = false;
+        assert_true(loop_until(loop, &t.promoted_any));
+    }
+    is("b4,b1,b3,b2", "LRANGE " B "wait 0 -1"); /* what was due first is taken first */
+    is("0", "HEXISTS " B "b2 dray:front");
+    queue_tick_stop(g->q);
+}
+
+static void a_retry_in_front_needs_its_job(void **state)
+{
+    struct rig *g = *state;
+    add(g, "b1", "{}");
+    take(g, 1);
+    server_ask(&server, "SET " B "b1:lock " FOREIGN);
+    assert_int_equal(delay_front(g, "b1", 20), QUEUE_LOST);
+    is("0", "HEXISTS " B "b1 dray:front");
+    server_ask(&server, "SET " B "b1:lock " TOKEN);
+    server_ask(&server, "DEL " B "b1");
+    assert_int_equal(delay_front(g, "b1", 20), QUEUE_MISSING);
+    is("0", "EXISTS " B "b1 " B "delayed");
+}
+
+static void on_failures(enum queue_status s, const struct queue_job *jobs, size_t n, void *arg)
+{
+    struct rig *g = arg;
+    g->status = s;
+    assert_int_equal(n, 1);
+    snprintf(g->text, sizeof g->text, "%d of %d, %lld", (int)jobs[0].failures, (int)jobs[0].attempts_made,
+             (long long)jobs[0].retried_ms);
+    g->answered = true;
+}
+
+/* "failures of attemptsMade, retriedOn" of the next job, which then fails. */
+static const char *take_and_fail(struct rig *g)
+{
+    static char text[sizeof g->text];
+    queue_take(g->q, 1, on_failures, g);
+    assert_int_equal(wait_for(g), QUEUE_OK);
+    snprintf(text, sizeof text, "%s", g->text);
+    assert_int_equal(delay(g, "b1", 0, true, "{}"), QUEUE_OK);
+    return text;
+}
+
+static void a_manual_retry_starts_afresh(void **state)
+{
+    struct rig *g = *state;
+    add(g, "b1", "{}");
+    assert_string_equal(take_and_fail(g), "0 of 0, 0");
+    assert_string_equal(take_and_fail(g), "1 of 1, 0");
+    server_ask(&server, "HSET " B "b1 retriedOn 1795220944860"); /* as Bull's job.retry() */
+    assert_string_equal(take_and_fail(g), "0 of 2, 1795220944860");
+    assert_string_equal(take_and_fail(g), "1 of 3, 1795220944860");
+    assert_string_equal(take_and_fail(g), "2 of 4, 1795220944860");
+    server_ask(&server, "HSET " B "b1 retriedOn 1795220944999");
+    assert_string_equal(take_and_fail(g), "0 of 5, 1795220944999");
+    assert_string_equal(take_and_fail(g), "1 of 6, 1795220944999");
+    is("7", "HGET " B "b1 attemptsMade"); /* which Bull never takes back */
+    server_ask(&server, "HSET " B "b1 dray:retried nonsense");
+    assert_string_equal(take_and_fail(g), "0 of 7, 1795220944999");
+    assert_string_equal(take_and_fail(g), "1 of 8, 1795220944999");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -364,6 +454,9 @@ int main(void)
         T(renewing_very_many),
         T(denied_is_refused),
         T(a_turn_is_one_round_trip),
+        T(a_retry_comes_back_in_front),
+        T(a_retry_in_front_needs_its_job),
+        T(a_manual_retry_starts_afresh),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);
 }

@@ -358,5 +358,6 @@ void claim_forget(struct job *j)
     d->job_bytes -= j->bytes;
     buf_fini(&j->text);
     free(j->key_header);
+    payload_fini(&j->payload);
     free(j);
 }

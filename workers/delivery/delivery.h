@@ -45,6 +45,7 @@ struct job {
     /* the result */
     enum job_result result;
     uint64_t delay_ms;
+    bool front;      /* DELAY: it comes back in front of all others */
     struct buf text; /* return value or reason */
     bool repeated;   /* an earlier answer to settling was lost: "not yours" may mean that it had worked */
     uint64_t asked_us;
@@ -80,6 +81,7 @@ struct lane { /* a queue that is worked on */
     char *name; /* in links and logs: "orders", "orders#3", or the id of a takeover */
     enum conf_mode mode;
     const struct conf_takeover *takeover; /* NULL: dray's own queue */
+    struct verdict_rules sdk_rules;       /* of a takeover: for jobs of an SDK */
     struct queue *queue;
     struct queue_waker *waker;
     struct list jobs;           /* in the order in which they were taken */

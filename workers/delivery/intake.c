@@ -107,11 +107,24 @@ void intake_pump(struct delivery *d)
     }
 }
 
+static struct payload_head head_of(const struct delivery *d, const char *id, const char *source)
+{
+    struct payload_head head = {.source = source, .id = id, .wall_ms = clock_wall_ms()};
+    const struct conf_source *s = NULL;
+
+    if (d->conf->queue.job_format == CONF_JOB_RUDDER_SDK_V3)
+        s = conf_find_source(d->conf, source); /* a source that is gone by now: dray's form has its name */
+    if (s != NULL)
+        head.write_key = s->write_key;
+    return head;
+}
+
 static void on_batch(struct link_recv *recv, const struct msg_batch *b, void *arg)
 {
     struct intake_link *l = arg;
     struct delivery *d = l->d;
     struct lane *lane = lanes_find(d, b->queue);
+    struct payload_head head;
     struct add *a;
 
     (void)recv;
@@ -130,12 +143,13 @@ static void on_batch(struct link_recv *recv, const struct msg_batch *b, void *ar
     a->from = l;
     a->lane = lane;
     memcpy(a->id, b->id, sizeof(a->id));
+    head = head_of(d, a->id, b->source);
     buf_init(&a->data, DATA_MAX);
     list_init(&a->sister);
     list_init(&a->link);
     d->adds++;
     if (buf_reserve(&a->data, (size_t)(b->events.end - b->events.at) + 256) != 0 ||
-        payload_write(&a->data, b->source, b->n_events, b->events) != 0) {
+        payload_write(&a->data, &head, b->n_events, b->events) != 0) {
         refuse(l, b->id, errno == ENOMEM, errno == ENOMEM ? "no memory" : "the batch cannot be stored");
         forget(a);
         return;

@@ -163,6 +163,11 @@ static void make_takeover(struct delivery *d, const struct conf_takeover *conf,
 
     l->takeover = conf;
     o.max_run_ms = conf->max_run_ms;
+    /* As the SDK's own worker: 2 s, doubling up to 30 s, and only the attempts count. */
+    l->sdk_rules = t->rules;
+    l->sdk_rules.max_attempts = conf->max_attempts;
+    l->sdk_rules.retry_window_ms = 0;
+    l->sdk_rules.backoff = (struct backoff){.exponential = true, .delay_ms = 2000, .max_ms = 30000};
     o.keep_completed_count = conf->trim_enabled ? conf->trim_completed_count : UNLIMITED;
     o.keep_completed_age_ms = conf->trim_enabled ? conf->trim_completed_age_ms : 0;
     o.keep_failed_age_ms = conf->trim_enabled ? conf->trim_failed_age_ms : 0;

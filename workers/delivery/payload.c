@@ -1,33 +1,59 @@
-/* payload - a job's data, written and read; see payload.h. Nothing in it is evaluated and nothing is copied: the posted
- * body is a few constant pieces around the text that is stored. Pure.
+/* payload - a job's data, written and read; see payload.h. Nothing in it is evaluated, and nothing but an SDK's eventData
+ * is copied: the posted body is a few constant pieces around the text that is stored. Pure.
  */
 #include "workers/delivery/payload.h"
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "common/base/mem.h"
 #include "common/event/json.h"
 
-int payload_write(struct buf *out, const char *source, uint32_t n_events, struct mpwalk events)
+static int put_batch(struct buf *out, uint32_t n_events, struct mpwalk events)
 {
-    size_t before = out->len;
-
-    if (buf_printf(out, "{\"dray\":%d,\"source\":", PAYLOAD_FORM) != 0 ||
-        buf_put_json(out, source, strlen(source)) != 0 || buf_puts(out, ",\"batch\":[") != 0)
-        goto undo;
+    if (buf_appendc(out, '[') != 0)
+        return -1;
     for (uint32_t i = 0; i < n_events; i++) {
         const char *text;
         uint32_t len;
 
         if (mpwalk_bytes(&events, &text, &len) != 0)
-            goto undo;
+            return -1;
         if ((i > 0 && buf_appendc(out, ',') != 0) || buf_append(out, text, len) != 0)
-            goto undo;
+            return -1;
     }
-    if (buf_puts(out, "]}") == 0)
+    return buf_appendc(out, ']');
+}
+
+static int write_sdk(struct buf *out, const struct payload_head *head, uint32_t n_events,
+                     struct mpwalk events)
+{
+    struct sdkjob_batch b = {.id = head->id, .write_key = head->write_key, .wall_ms = head->wall_ms};
+    struct buf batch;
+    int rc;
+
+    buf_init(&batch, out->max);
+    rc = put_batch(&batch, n_events, events);
+    b.batch = batch.data;
+    b.batch_len = batch.len;
+    if (rc == 0)
+        rc = sdkjob_write(out, &b);
+    buf_fini(&batch);
+    return rc;
+}
+
+int payload_write(struct buf *out, const struct payload_head *head, uint32_t n_events, struct mpwalk events)
+{
+    size_t before = out->len;
+
+    if (head->write_key != NULL)
+        return write_sdk(out, head, n_events, events);
+    if (buf_printf(out, "{\"dray\":%d,\"source\":", PAYLOAD_FORM) == 0 &&
+        buf_put_json(out, head->source, strlen(head->source)) == 0 && buf_puts(out, ",\"batch\":") == 0 &&
+        put_batch(out, n_events, events) == 0 && buf_appendc(out, '}') == 0)
         return 0;
-undo:
     out->len = before;
     return -1;
 }
@@ -40,8 +66,8 @@ static void add_piece(struct payload *p, const void *data, size_t len)
 
 /* What one pass over the data finds. Of members of the same name the last one counts. */
 struct found {
-    struct json_slice form, batch;
-    bool has_form, has_batch;
+    struct json_slice form, batch, version, sdk;
+    bool has_form, has_batch, has_version, has_sdk;
     size_t n_events;
 };
 
@@ -88,12 +114,50 @@ static int scan_members(struct json_scan *s, struct payload *p, struct found *f)
         } else if (json_key_is(&key, "dray")) {
             f->form = value;
             f->has_form = value.type == JSON_NUMBER;
+        } else if (json_key_is(&key, "version")) {
+            f->version = value;
+            f->has_version = true;
+        } else if (json_key_is(&key, "eventData")) {
+            f->sdk = value;
+            f->has_sdk = value.type == JSON_STRING;
         } else if (json_key_is(&key, "source") &&
                    (value.type != JSON_STRING || json_text(&value, p->source, sizeof(p->source)) < 0)) {
             p->source[0] = '\0';
         }
     }
     return r;
+}
+
+/* The SDK's request.data, with sentAt as of now. */
+static int read_sdk(struct payload *p, const struct found *f, uint64_t wall_ms, char *why, size_t why_size)
+{
+    char now[CLOCK_TEXT_SIZE];
+    const struct json_slice *data, *sent;
+    const char *end;
+
+    p->sdk = mem_try(sizeof(*p->sdk));
+    if (p->sdk == NULL) {
+        snprintf(why, why_size, "there is no memory for the SDK job");
+        return -1;
+    }
+    if (sdkjob_read(p->sdk, f->has_version ? &f->version : NULL, &f->sdk, why, why_size) != 0)
+        return -1;
+    data = &p->sdk->data;
+    sent = &p->sdk->sent_at;
+    end = data->text + data->len;
+    p->n_events = p->sdk->n_events;
+    clock_format_wall(wall_ms, now);
+    if (sent->text != NULL) {
+        snprintf(p->tail, sizeof(p->tail), "\"%s\"", now);
+        add_piece(p, data->text, (size_t)(sent->text - data->text));
+        add_piece(p, p->tail, strlen(p->tail));
+        add_piece(p, sent->text + sent->len, (size_t)(end - sent->text) - sent->len);
+    } else { /* there is a batch before it */
+        snprintf(p->tail, sizeof(p->tail), ",\"sentAt\":\"%s\"}", now);
+        add_piece(p, data->text, data->len - 1);
+        add_piece(p, p->tail, strlen(p->tail));
+    }
+    return 0;
 }
 
 int payload_read(struct payload *p, const char *data, size_t len, uint64_t wall_ms, char *why,
@@ -118,6 +182,8 @@ int payload_read(struct payload *p, const char *data, size_t len, uint64_t wall_
                  (int)(f.form.len < 16 ? f.form.len : 16), f.form.text, PAYLOAD_FORM);
         return -1;
     }
+    if (f.has_sdk && !f.has_form)
+        return read_sdk(p, &f, wall_ms, why, why_size);
     p->n_events = f.has_batch ? f.n_events : 1;
     if (!f.has_batch) {
         add_piece(p, data, len);
@@ -128,4 +194,13 @@ int payload_read(struct payload *p, const char *data, size_t len, uint64_t wall_
     add_piece(p, f.batch.text, f.batch.len);
     add_piece(p, p->tail, strlen(p->tail));
     return 0;
+}
+
+void payload_fini(struct payload *p)
+{
+    if (p->sdk == NULL)
+        return;
+    sdkjob_fini(p->sdk);
+    free(p->sdk);
+    p->sdk = NULL;
 }

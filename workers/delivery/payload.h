@@ -1,7 +1,8 @@
 /* payload - a job's data, written and read: the stored form of a batch, and the body that is posted. Pure.
  *
- * Stored by dray: {"dray":1,"source":"web","batch":[e1,e2]}; the field dray is the number of the form. Any other JSON
- * object with an array `batch` (a Bull client's) is delivered the same way; any other JSON as it stands.
+ * Stored by dray: {"dray":1,"source":"web","batch":[e1,e2]}; the field dray is the number of the form. With job_format:
+ * rudder_sdk_v3 the form of sdkjob.h instead. Read are both, the jobs of the SDKs, any other JSON object with an array
+ * `batch` (a Bull client's), which is delivered the same way; any other JSON is posted as it stands.
  */
 #ifndef DRAY_WORKERS_DELIVERY_PAYLOAD_H
 #define DRAY_WORKERS_DELIVERY_PAYLOAD_H
@@ -12,13 +13,21 @@
 #include "common/base/clock.h"
 #include "common/http/client.h"
 #include "ipc/mpwalk.h"
+#include "workers/delivery/sdkjob.h"
 
 #define PAYLOAD_FORM       1
 #define PAYLOAD_SOURCE_MAX 64
 #define PAYLOAD_PIECES_MAX 4
 
+struct payload_head {
+    const char *source;
+    const char *write_key; /* of the source: the SDK's form; NULL: dray's own */
+    const char *id;        /* of the job; this and what follows only for the SDK's form */
+    uint64_t wall_ms;
+};
+
 /* Appends the stored form of a batch. events: as in struct msg_batch. 0, or -1 (EMSGSIZE, ENOMEM, EPROTO). */
-int payload_write(struct buf *out, const char *source, uint32_t n_events, struct mpwalk events);
+int payload_write(struct buf *out, const struct payload_head *head, uint32_t n_events, struct mpwalk events);
 
 struct payload {
     char source[PAYLOAD_SOURCE_MAX]; /* "" when the data names none */
@@ -26,11 +35,13 @@ struct payload {
     struct http_piece pieces[PAYLOAD_PIECES_MAX];
     size_t n_pieces, bytes;
     char tail[sizeof(",\"sentAt\":\"\"}") + CLOCK_TEXT_SIZE];
+    struct sdkjob *sdk; /* NULL: it is not a job of an SDK */
 };
 
-/* Makes the body out of data, without copying it: p and data must stay where they are while the pieces are used.
- * 0, or -1 and a sentence in why. */
+/* Makes the body out of data, without copying it unless it is an SDK's: p and data must stay where they are while the
+ * pieces are used. 0, or -1 and a sentence in why; payload_fini either way. */
 int payload_read(struct payload *p, const char *data, size_t len, uint64_t wall_ms, char *why,
                  size_t why_size);
+void payload_fini(struct payload *p);
 
 #endif

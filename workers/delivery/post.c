@@ -3,6 +3,7 @@
  * The body is sent from where the job's text lies. Authorization is the destination's own, or for write_key the key of
  * the source that the job names. What cannot be sent at all is failed with a reason, never tried again.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,8 +56,8 @@ void post_prepare(struct delivery *d)
     }
 }
 
-/* NULL and a reason in why: the job cannot be sent. */
-static const char *auth_of(const struct job *j, char *why, size_t size)
+/* NULL and a reason in why: the job cannot be sent. *own is for the caller to free. */
+static const char *auth_of(const struct job *j, char **own, char *why, size_t size)
 {
     const struct dest *t = j->lane->dest;
     const struct delivery *d = t->d;
@@ -64,6 +65,12 @@ static const char *auth_of(const struct job *j, char *why, size_t size)
 
     if (t->auth != NULL)
         return t->auth;
+    if (j->payload.sdk != NULL) {
+        if (j->payload.sdk->write_key[0] != '\0')
+            return *own = basic_header(j->payload.sdk->write_key, "");
+        snprintf(why, size, "the SDK job has no write key, and the destination's auth.type is write_key");
+        return NULL;
+    }
     s = conf_find_source(d->conf, j->payload.source);
     if (s != NULL)
         return d->source_auth[s - d->conf->sources];
@@ -124,14 +131,34 @@ static void note_health(struct dest *t, const struct verdict *v, const struct ht
     }
 }
 
+/* An SDK counts in the data; a manual retry starts afresh. */
+static uint64_t failures_of(const struct job *j)
+{
+    const struct sdkjob *sdk = j->payload.sdk;
+
+    return j->q.failures + (sdk != NULL && j->q.retried_ms == 0 ? sdk->attempts : 0);
+}
+
+/* Is the SDK's meaning of retries its own? */
+static bool is_sdks(const struct job *j)
+{
+    return j->lane->takeover != NULL && j->payload.sdk != NULL;
+}
+
+static uint64_t age_ms(const struct job *j)
+{
+    uint64_t now_ms = clock_wall_ms(), since_ms = j->q.retried_ms > 0 ? j->q.retried_ms : j->q.timestamp_ms;
+
+    return now_ms > since_ms ? now_ms - since_ms : 0;
+}
+
 static void on_done(struct http_call *call, const struct http_answer *a, void *arg)
 {
     struct job *j = arg;
     struct dest *t = j->lane->dest;
-    uint64_t now_ms = clock_wall_ms();
     struct verdict_case c = {.answer = a,
-                             .failures = j->q.attempts_made,
-                             .age_ms = now_ms > j->q.timestamp_ms ? now_ms - j->q.timestamp_ms : 0,
+                             .failures = failures_of(j),
+                             .age_ms = age_ms(j),
                              .opts = j->q.opts,
                              .opts_len = j->q.opts_len,
                              .random01 = (double)(id_random_u64() >> 11) * 0x1p-53};
@@ -139,7 +166,7 @@ static void on_done(struct http_call *call, const struct http_answer *a, void *a
 
     (void)call;
     j->call = NULL;
-    verdict_give(&t->rules, &c, &v);
+    verdict_give(is_sdks(j) ? &j->lane->sdk_rules : &t->rules, &c, &v);
     count_attempt(t, &v, a);
     note_health(t, &v, a);
     buf_reset(&j->text);
@@ -148,6 +175,7 @@ static void on_done(struct http_call *call, const struct http_answer *a, void *a
         (void)buf_puts(&j->text, v.action == VERDICT_DONE ? "null" : "the answer could not be kept");
     }
     j->delay_ms = v.delay_ms;
+    j->front = is_sdks(j);
     settle_job(j, v.action == VERDICT_DONE ? JOB_COMPLETE : v.action == VERDICT_RETRY ? JOB_DELAY : JOB_FAIL);
 }
 
@@ -155,39 +183,69 @@ static void on_done(struct http_call *call, const struct http_answer *a, void *a
 static uint64_t timeout_of(const struct job *j)
 {
     uint64_t ms = j->lane->dest->conf->timeout_ms,
-             all = ms > 0 ? ms : j->lane->dest->d->conf->delivery.timeout_ms;
+             all = ms > 0 ? ms : j->lane->dest->d->conf->delivery.timeout_ms,
+             sdk_ms = j->payload.sdk != NULL ? j->payload.sdk->timeout_ms : 0, own_ms;
     struct backoff_own own;
 
     backoff_parse_opts(j->q.opts, j->q.opts_len, &own);
-    return own.timeout_ms > 0 && own.timeout_ms < all ? own.timeout_ms : ms;
+    own_ms = own.timeout_ms > 0 ? own.timeout_ms : sdk_ms;
+    return own_ms > 0 && own_ms < all ? own_ms : ms;
 }
 
-void post_start(struct job *j)
+/* The job as a request. 0, or -1 and a reason in why. */
+static int ask(struct job *j, char *why, size_t size)
 {
     static const char type[] = "Content-Type: application/json", agent[] = "User-Agent: dray/" DRAY_VERSION;
     struct dest *t = j->lane->dest;
     struct delivery *d = t->d;
     const char *headers[5] = {type, agent};
-    struct http_call_options o = {.url = t->conf->url, .headers = headers, .timeout_ms = t->conf->timeout_ms};
-    const char *auth = NULL;
+    struct http_call_options o = {.url = t->conf->url, .headers = headers};
+    char sdk_agent[sizeof("User-Agent: ") + SDKJOB_AGENT_MAX], *own_auth = NULL;
+    const struct sdkjob *sdk;
+    const char *auth;
+
+    if (payload_read(&j->payload, j->q.data, j->q.data_len, clock_wall_ms(), why, size) != 0)
+        return -1;
+    sdk = j->payload.sdk;
+    if (sdk != NULL) {
+        j->bytes += sdk->bytes;
+        d->job_bytes += sdk->bytes;
+        if (sdk->agent[0] != '\0') {
+            snprintf(sdk_agent, sizeof(sdk_agent), "User-Agent: %s", sdk->agent);
+            headers[1] = sdk_agent;
+        }
+    }
+    if (is_sdks(j) && failures_of(j) >= j->lane->sdk_rules.max_attempts) {
+        snprintf(why, size, "attempts are spent: the SDK counted %" PRIu64 " before", sdk->attempts);
+        return -1;
+    }
+    auth = auth_of(j, &own_auth, why, size);
+    if (auth == NULL)
+        return -1;
+    j->key_header = key_header(j->q.id);
+    headers[2] = j->key_header;
+    headers[3] = auth[0] != '\0' ? auth : NULL;
+    o.timeout_ms = timeout_of(j);
+    o.timeout_ms = timeout_of(j);
+    o.pieces = j->payload.pieces;
+    o.n_pieces = j->payload.n_pieces;
+    j->call = http_client_post(d->http, &o, on_done, j);
+    free(own_auth);
+    return 0;
+}
+
+void post_start(struct job *j)
+{
+    struct dest *t = j->lane->dest;
     char why[256];
 
     j->state = JOB_POSTING;
     j->lane->posting++;
     t->posting++;
-    d->posting++;
+    t->d->posting++;
     metric_set(t->m.in_flight, t->posting);
-    if (payload_read(&j->payload, j->q.data, j->q.data_len, clock_wall_ms(), why, sizeof(why)) != 0 ||
-        (auth = auth_of(j, why, sizeof(why))) == NULL) {
-        (void)buf_puts(&j->text, why);
-        settle_job(j, JOB_FAIL);
+    if (ask(j, why, sizeof(why)) == 0)
         return;
-    }
-    j->key_header = key_header(j->q.id);
-    headers[2] = j->key_header;
-    headers[3] = auth[0] != '\0' ? auth : NULL;
-    o.timeout_ms = timeout_of(j);
-    o.pieces = j->payload.pieces;
-    o.n_pieces = j->payload.n_pieces;
-    j->call = http_client_post(d->http, &o, on_done, j);
+    (void)buf_puts(&j->text, why);
+    settle_job(j, JOB_FAIL);
 }

@@ -100,7 +100,10 @@ static void send(struct job *j)
         queue_complete(q, &j->q, text, on_settled, j);
         break;
     case JOB_DELAY:
-        queue_delay(q, &j->q, j->delay_ms, true, text, on_settled, j);
+        if (j->front)
+            queue_delay_front(q, &j->q, j->delay_ms, text, on_settled, j);
+        else
+            queue_delay(q, &j->q, j->delay_ms, true, text, on_settled, j);
         break;
     case JOB_FAIL:
         queue_fail(q, &j->q, text, on_settled, j);

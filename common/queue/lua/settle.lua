@@ -5,6 +5,7 @@
 --   f failed: text = reason, extra = the same as a JSON string
 --   r to wait again: extra = "1" for the right end (lifo); R the same, and text counts as a failed attempt
 --   d to delayed: extra = delay in ms; D the same, and text counts as a failed attempt
+--   F as D, and when it is due it goes to the right end
 --   h handed back, as if never taken
 -- keep: "" or "count,age ms,stack trace limit,d" from the job's options, each may be missing; d: it has a debounce id.
 -- Without options, what is beyond the count goes in batches here, and the rest, and what is too old, in the holder's
@@ -75,7 +76,7 @@ local function collect(name, jobs)
 end
 
 local function count_attempt(key, reason, limit)
-  local old = call('HMGET', key, 'attemptsMade', 'stacktrace')
+  local old = call('HMGET', key, 'attemptsMade', 'stacktrace', 'retriedOn', 'dray:retried')
   local made = tonumber(old[1]) or 0
   made = (made >= 0 and made < 2 ^ 53 and made or 0) + 1
   local ok, trace = pcall(cjson.decode, old[2] or '[]')
@@ -89,6 +90,9 @@ local function count_attempt(key, reason, limit)
   local written, text = pcall(cjson.encode, trace)
   call('HSET', key, 'failedReason', reason, 'attemptsMade', string.format('%.0f', made), 'stacktrace',
     (written and #trace > 0) and text or '[]')
+  if old[3] and string.match(old[4] or '', '^%d+') ~= old[3] then -- the first failure since a manual retry
+    call('HSET', key, 'dray:retried', old[3] .. string.format(' %.0f', made - 1))
+  end
 end
 
 -- finished: set c or f; own: by the job's own options. count 0: the job goes at once, with its traces.
@@ -147,14 +151,17 @@ local function settle(op, id, key, text, extra, keep)
     told[op][count[op]] = { id, extra }
     return
   end
-  if op == 'D' or op == 'R' then
+  if op == 'D' or op == 'F' or op == 'R' then
     count_attempt(key, text, limit)
   end
-  if op == 'd' or op == 'D' then
+  if op == 'd' or op == 'D' or op == 'F' then
     local low = string.find(id, '^%d+$') and tonumber(id) % 4096 or 0
     local score = (now + tonumber(extra)) * 4096 + low
     call('ZADD', B .. 'delayed', score, id)
     call('PUBLISH', B .. 'delayed', score / 4096)
+    if op == 'F' then
+      call('HSET', key, 'dray:front', '1')
+    end
   else
     retry(op, id, key, extra)
   end

@@ -11,7 +11,7 @@ end
 call('SET', lease, token, 'PX', lease_ms)
 local now = now_ms()
 local due = call('ZRANGEBYSCORE', B .. 'delayed', '-inf', now * 4096 + 4095, 'LIMIT', 0, max)
-local moved, looked_at, walked = {}, 0, 0
+local moved, front, looked_at, walked = {}, {}, 0, 0
 if #due > 0 then
   local list, channel = target(), B .. 'waiting@' .. token
   for i = 1, #due do
@@ -20,13 +20,16 @@ if #due > 0 then
     end
     looked_at = i
     local id = due[i]
-    local job = redis.pcall('HMGET', B .. id, 'priority', 'opts')
+    local job = redis.pcall('HMGET', B .. id, 'priority', 'opts', 'dray:front')
     if job.err or not (job[1] or job[2]) and call('EXISTS', B .. id) == 0 then
       fail_ghost(id, 'job data missing', now)
     else
       local priority = priority_of(job[1])
       if priority > 0 then
         walked = walked + push_by_priority(list, id, priority)
+      elseif job[3] then
+        front[#front + 1] = id
+        call('HDEL', B .. id, 'dray:front')
       else
         call('LPUSH', list, id)
       end
@@ -34,6 +37,9 @@ if #due > 0 then
       call('PUBLISH', channel, id)
       moved[#moved + 1] = id
     end
+  end
+  for i = #front, 1, -1 do -- what was due first is served first
+    call('RPUSH', list, front[i])
   end
   call('ZREM', B .. 'delayed', unpack(due, 1, looked_at))
 end
