@@ -51,6 +51,7 @@ THIRD_OBJ := $(patsubst $(LLHTTP)/%.c,$(O)/third/%.o,$(THIRD))
 LIB       := $(O)/libdray.a
 UNIT      := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/*_test.c))
 FUZZ      := $(patsubst %.c,$(O)/%,$(wildcard tests/fuzz/*_fuzz.c))
+DRIVERS   := $(patsubst %.c,$(O)/%,$(wildcard tests/interop/*_driver.c))
 BENCH     := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*_bench.c))
 LUA_GEN   := $(patsubst %,$(B)/gen/%.h,$(LUA))
 
@@ -111,11 +112,15 @@ $(O)/tests/unit/%_test: $(O)/tests/unit/%_test.o $(LIB) $(O)/third.a
 $(O)/tests/fuzz/%_fuzz: $(O)/tests/fuzz/%_fuzz.o $(LIB) $(O)/third.a
 	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
+$(O)/tests/interop/%_driver: $(O)/tests/interop/%_driver.o $(LIB) $(O)/third.a
+	$(if $(V),,@echo '  LINK  $@')
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
 $(O)/tests/bench/%_bench: $(O)/tests/bench/%_bench.o $(LIB) $(O)/third.a
 	$(if $(V),,@echo '  LINK  $@')
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-units: $(UNIT)
+units: $(UNIT) $(DRIVERS)
 fuzzers: $(FUZZ)
 benches: $(BENCH)
 asan:

@@ -1,11 +1,12 @@
 // One queue of the npm package bull, unmodified, behind a pipe (pipe.js):
 //   node bull_pipe.js FOLDER_OF_BULL REDIS_SOCKET PREFIX QUEUE [JSON: more options of the Queue]
 // Asked {call, args} it calls the queue; {job, call, args} the job of that id; {held, call, args} a job it took with
-// {take: true}; {listen: [event, ...]} tells those events from then on; {work: {...}} makes it a worker.
+// {take: true}; {script, args} one of its scripts; {listen: [event, ...]} tells those events from then on; {work: {...}} makes it a worker.
 const path = require('path');
 const http = require('http');
 const [folder, socket, prefix, name, more] = process.argv.slice(2);
 const Queue = require(path.join(folder, 'node_modules', 'bull'));
+const scripts = require(path.join(folder, 'node_modules', 'bull', 'lib', 'scripts'));
 const queue = new Queue(name, Object.assign({prefix, redis: {path: socket}}, JSON.parse(more || '{}')));
 const held = new Map();
 
@@ -55,6 +56,7 @@ const say = require('./pipe.js')(async asked => {
   if (asked.listen) return listen(asked.listen);
   if (asked.work) return work(asked.work);
   if (asked.take) return take();
+  if (asked.script) return scripts[asked.script](queue, ...asked.args);
   let on = queue;
   if ('held' in asked) on = held.get(String(asked.held));
   if ('job' in asked) on = await queue.getJob(asked.job);

@@ -20,8 +20,10 @@ class Pipe:
     """ask() waits for the answer, later() gives a Future; events are the lines that nobody asked for."""
 
     def __init__(self, program, *words):
-        self.process = subprocess.Popen(["node", os.path.join(INTEROP, program), *words], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        """program: a script of interop/, or the path of another program."""
+        command = ["node", os.path.join(INTEROP, program)] if program.endswith(".js") else [program]
+        self.process = subprocess.Popen([*command, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE)
         self.pid = self.process.pid
         self._numbers, self._asked, self._lock = itertools.count(1), {}, threading.Lock()
         self.events = []

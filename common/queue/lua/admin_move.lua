@@ -6,6 +6,7 @@ local retry, token, one = ARGV[1] == 'retry', ARGV[2], ARGV[3]
 local first, max, dry = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
 local set, channel = B .. (retry and 'failed' or 'delayed'), B .. 'waiting@' .. token
 local list, now, walked = target(), string.format('%.0f', now_ms()), 0
+local moved = {}
 
 local function move(id)
   if not is_job(id) then
@@ -22,7 +23,7 @@ local function move(id)
   end
   local key = B .. id
   local job = call('HMGET', key, 'priority', 'opts')
-  local priority = tonumber(job[1]) or 0
+  local priority = priority_of(job[1])
   call('ZREM', set, id)
   if retry then
     call('HDEL', key, 'finishedOn', 'processedOn', 'failedReason')
@@ -31,17 +32,18 @@ local function move(id)
     call('HSET', key, 'delay', '0')
   end
   if priority > 0 then
-    walked = walked + call('LLEN', list)
-    push_by_priority(list, id, priority)
+    walked = walked + push_by_priority(list, id, priority)
   else
     call(retry and is_lifo(job[2]) and 'RPUSH' or 'LPUSH', list, id)
   end
-  call('PUBLISH', channel, id)
+  moved[#moved + 1] = id
   return 1
 end
 
 if one ~= '' then
-  return move(one)
+  local code = move(one)
+  publish_each(channel, moved)
+  return code
 end
 local size = call('ZCARD', set)
 local ids = call('ZRANGE', set, first, first + max - 1)
@@ -56,4 +58,5 @@ for i = 1, #ids do
     skipped = skipped + 1
   end
 end
+publish_each(channel, moved)
 return { done, skipped, dry and done + skipped or skipped, size }
