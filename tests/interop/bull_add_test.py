@@ -161,6 +161,15 @@ def test_removed_as_asked(instance, sink, bull, listener):
     assert len(bull.call("getJob", job["id"])["stacktrace"]) == 2
 
 
+def test_timeout(sink, bull):
+    """A job's own time limit ends the attempt, as in a Bull worker."""
+    sink.behave(hang=True)
+    job = bull.add(batch("m-1"), timeout=300, attempts=2, backoff=10)
+    with pytest.raises(Refused, match="(?i)time"):
+        bull.finished(job["id"]).result(8)  # two of the destination's own would be 10 s
+    assert len(sink.requests) == 2
+
+
 def test_own_id_and_duplicates(instance, sink, bull, listener):
     sink.behave(hang=True)
     job = bull.add(batch("m-1"), jobId="order 1/é")

@@ -6,6 +6,8 @@ import pytest
 
 from lib import jobs
 from lib.bull import Refused, post, wait_counts
+from lib.outcome import wait_settled
+from lib.wait import wait_for
 
 
 STATES = ("waiting", "active", "completed", "failed", "delayed", "paused")
@@ -133,6 +135,25 @@ def test_bull_cannot_move_what_dray_holds(one_hand, make_bull):
     wait_counts(dray, completed=1, wait=0, active=0)
 
 
+@pytest.mark.parametrize("call,value,state", [("moveToCompleted", "by hand", "completed"),
+                                              ("moveToFailed", {"message": "by hand"}, "failed")])
+def test_bull_ends_what_dray_holds(one_hand, make_bull, call, value, state):
+    """With Bull's way of ignoring the lock: dray's own result is late then, and changes nothing."""
+    dray, bull = one_hand, make_bull(one_hand)
+    post(dray, "hang")
+    wait_counts(dray, active=1)
+    job = bull.call("getActive")[0]["id"]
+    bull.job(job, call, value, True)
+    assert bull.state(job) == state
+    before = jobs.job(dray.redis(), "sink", job)
+    dray.answers.clear()
+    dray.sink.answer()
+    wait_for(lambda: dray.metric("dray_lock_lost_total") == 1, 5, "counted")
+    assert jobs.job(dray.redis(), "sink", job) == before and bull.state(job) == state
+    dray.sink.wait_ids(post(dray, "fine"))
+    wait_settled(dray)
+
+
 def test_bull_steers(one_hand, make_bull):
     """retry, promote, remove, update: and dray delivers what it should, once."""
     dray, bull = one_hand, make_bull(one_hand)
@@ -174,7 +195,7 @@ def test_bull_pauses_the_queue(dray, sink, bull):
     wait_counts(dray, paused=0, wait=0, active=0, completed=2)
 
 
-@pytest.mark.parametrize("how", ["empty", "obliterate", "force"])
+@pytest.mark.parametrize("how", ["empty", "obliterate", "force", "removeJobs"])
 def test_bull_clears_the_queue(one_hand, make_bull, how):
     """What is gone is never delivered, and dray goes on with what comes later."""
     dray, bull = one_hand, make_bull(one_hand)
@@ -182,6 +203,9 @@ def test_bull_clears_the_queue(one_hand, make_bull, how):
     if how == "empty":
         bull.call("empty")
         assert bull.counts() == counts(completed=3, failed=2, active=1)
+    elif how == "removeJobs":
+        bull.call("removeJobs", "*")
+        assert bull.counts() == counts(active=1), "the held one stays"
     elif how == "force":
         bull.call("obliterate", {"force": True})
         assert bull.counts() == counts()
