@@ -107,6 +107,9 @@ struct msg_reaped {
 struct msg_note {
     char text[MSG_NOTE_MAX]; /* str_is_plain */
 };
+struct msg_flush { /* FLUSH, FLUSHED */
+    uint32_t id;
+};
 struct msg_batch {
     char id[ID_SIZE];
     uint32_t tries;
@@ -150,6 +153,8 @@ struct msg {
         struct msg_reap reap;
         struct msg_reaped reaped;
         struct msg_note note;
+        struct msg_flush flush;
+        struct msg_flush flushed;
         struct msg_batch batch;
         struct msg_credit credit;
         struct msg_stored stored;

@@ -200,6 +200,16 @@ void msg_pack_note(struct msg_out *o, const struct msg *m)
     put_text(o, m->u.note.text);
 }
 
+void msg_pack_flush(struct msg_out *o, const struct msg *m)
+{
+    put_number(o, m->u.flush.id);
+}
+
+void msg_pack_flushed(struct msg_out *o, const struct msg *m)
+{
+    put_number(o, m->u.flushed.id);
+}
+
 /* Batches go by msg_pack_batch_head; msg_pack refuses them before it comes here. */
 void msg_pack_batch(struct msg_out *o, const struct msg *m)
 {

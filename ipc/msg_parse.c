@@ -173,6 +173,16 @@ bool msg_parse_note(struct mpwalk *w, struct msg *m, const char **why)
                    "NOTE: wrong text", why);
 }
 
+bool msg_parse_flush(struct mpwalk *w, struct msg *m, const char **why)
+{
+    return verdict(number(w, &m->u.flush.id), "FLUSH: wrong id", why);
+}
+
+bool msg_parse_flushed(struct mpwalk *w, struct msg *m, const char **why)
+{
+    return verdict(number(w, &m->u.flushed.id), "FLUSHED: wrong id", why);
+}
+
 bool msg_parse_batch(struct mpwalk *w, struct msg *m, const char **why)
 {
     struct msg_batch *b = &m->u.batch;

@@ -9,6 +9,7 @@
 
 #include "common/base/log.h"
 #include "common/base/str.h"
+#include "master/flush.h"
 #include "master/health.h"
 #include "master/listen.h"
 #include "master/peer.h"
@@ -109,13 +110,19 @@ static const char *on_reaped(struct slot *s, const struct msg *m)
     return NULL;
 }
 
+static const char *on_flushed(struct slot *s, const struct msg *m)
+{
+    flush_said(s, m->u.flushed.id);
+    return NULL;
+}
+
 static const struct {
     enum msg_type type;
     handler_fn fn;
 } handlers[] = {
-    {MSG_HELLO, on_hello},     {MSG_READY, on_ready},   {MSG_BEAT, on_beat},
-    {MSG_EXTEND, on_extend},   {MSG_STATS, on_stats},   {MSG_UNLINK, on_unlink},
-    {MSG_DRAINED, on_drained}, {MSG_REAPED, on_reaped}, {MSG_NOTE, on_note},
+    {MSG_HELLO, on_hello}, {MSG_READY, on_ready},     {MSG_BEAT, on_beat},       {MSG_EXTEND, on_extend},
+    {MSG_STATS, on_stats}, {MSG_UNLINK, on_unlink},   {MSG_DRAINED, on_drained}, {MSG_REAPED, on_reaped},
+    {MSG_NOTE, on_note},   {MSG_FLUSHED, on_flushed},
 };
 
 static void refuse(struct slot *s, const char *why)

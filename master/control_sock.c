@@ -18,6 +18,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "ipc/chan.h"
+#include "master/flush.h"
 #include "master/logsink.h"
 #include "master/reconcile.h"
 #include "master/reload.h"
@@ -42,6 +43,7 @@ struct client {
     struct control_sock *sock;
     ev_io io;
     struct buf in, out;
+    struct flush *flush; /* its question is answered when this is done */
 };
 
 static json_t *refuse(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -177,8 +179,10 @@ static const struct {
 } verbs[] = {
     {"status", verb_status}, {"scale", verb_scale}, {"restart", verb_restart}, {"reload", verb_reload},
     {"stop", verb_stop},     {"dump", verb_dump},   {"level", verb_level},     {"config", verb_config},
+    {"flush", NULL}, /* answered when every ingest process has sent on what it holds */
 };
 
+/* NULL: flush, whose answer comes later. */
 static json_t *answer(struct master *m, const char *line, size_t len)
 {
     json_error_t error;
@@ -187,10 +191,14 @@ static json_t *answer(struct master *m, const char *line, size_t len)
     json_t *reply = NULL;
     if (verb == NULL)
         reply = refuse(EXIT_CODE_USAGE, "send one JSON object a line: {\"verb\":\"status\"}");
-    for (size_t i = 0; verb != NULL && reply == NULL && i < sizeof verbs / sizeof *verbs; i++)
-        if (strcmp(verbs[i].name, verb) == 0)
-            reply = verbs[i].fn(m, request);
-    if (reply == NULL)
+    bool later = false;
+    for (size_t i = 0; verb != NULL && reply == NULL && i < sizeof verbs / sizeof *verbs; i++) {
+        if (strcmp(verbs[i].name, verb) != 0)
+            continue;
+        later = verbs[i].fn == NULL;
+        reply = later ? NULL : verbs[i].fn(m, request);
+    }
+    if (reply == NULL && !later)
         reply = refuse(EXIT_CODE_USAGE, "there is no verb \"%.60s\"", verb);
     json_decref(request);
     return reply;
@@ -203,6 +211,7 @@ static void client_free(struct client *c)
     int fd = c->io.fd;
     ev_io_stop(c->sock->master->loop, &c->io);
     fd_close(&fd);
+    flush_cancel(c->flush);
     buf_fini(&c->in);
     buf_fini(&c->out);
     list_remove(&c->link);
@@ -232,9 +241,9 @@ static bool flush(struct client *c)
     return true;
 }
 
-static bool serve_line(struct client *c, size_t len)
+/* false: the client is gone, or its answer does not fit. */
+static bool reply_with(struct client *c, json_t *reply)
 {
-    json_t *reply = answer(c->sock->master, c->in.data, len);
     char *text = json_dumps(reply, JSON_COMPACT);
     json_decref(reply);
     bool fits = text != NULL && buf_puts(&c->out, text) == 0 && buf_appendc(&c->out, '\n') == 0;
@@ -242,10 +251,23 @@ static bool serve_line(struct client *c, size_t len)
     return fits;
 }
 
+static void on_flushed(void *arg);
+
+static bool serve_line(struct client *c, size_t len)
+{
+    struct master *m = c->sock->master;
+    json_t *reply = answer(m, c->in.data, len);
+    if (reply != NULL)
+        return reply_with(c, reply);
+    c->flush = flush_start(m, on_flushed, c);
+    return true;
+}
+
 static bool serve(struct client *c)
 {
     const char *end;
-    while (c->out.len == 0 && c->in.len > 0 && (end = memchr(c->in.data, '\n', c->in.len)) != NULL) {
+    while (c->flush == NULL && c->out.len == 0 && c->in.len > 0 &&
+           (end = memchr(c->in.data, '\n', c->in.len)) != NULL) {
         size_t len = (size_t)(end - c->in.data);
         if (!serve_line(c, len))
             return false;
@@ -254,6 +276,16 @@ static bool serve(struct client *c)
             return false;
     }
     return true;
+}
+
+static void on_flushed(void *arg)
+{
+    struct client *c = arg;
+    c->flush = NULL;
+    if (!reply_with(c, okay()) || !flush(c) || !serve(c))
+        client_free(c);
+    else
+        watch(c);
 }
 
 static void on_client(struct ev_loop *loop, ev_io *w, int revents)

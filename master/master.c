@@ -16,6 +16,7 @@
 #include "common/base/sig.h"
 #include "common/base/str.h"
 #include "master/control_sock.h"
+#include "master/flush.h"
 #include "master/health.h"
 #include "master/listen.h"
 #include "master/lock.h"
@@ -37,6 +38,7 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *w, int revents)
     (void)loop;
     (void)revents;
     reconcile(w->data);
+    flush_look(w->data);
 }
 
 /* Runs before every timer of a turn (highest priority). After a stop of this process, or a machine's sleep, the
@@ -182,6 +184,7 @@ int master_run(const struct master_options *o)
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1); /* a server that outlives its dead keeper stays ours */
     list_init(&m.slots);
     list_init(&m.orphans);
+    list_init(&m.flushes);
     m.started_ms = clock_mono_ms();
     fd_set_cloexec_from(STDERR_FILENO + 1); /* whatever the caller left open: no child shall have it */
     m.loop = ev_default_loop(EVFLAG_AUTO);

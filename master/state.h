@@ -50,6 +50,9 @@ struct master {
 
     struct list orphans; /* struct reap_job: dead tokens whose jobs are still to be handed back */
 
+    struct list flushes; /* struct flush */
+    uint32_t last_flush;
+
     struct listen_set *listen;
     struct logsink *sink;
     struct control_sock *control_sock;

@@ -211,6 +211,15 @@ static enum exitcode on_reap(struct child *c, const struct msg *m, const int *fd
     return EXIT_CODE_OK;
 }
 
+static enum exitcode on_flush(struct child *c, const struct msg *m, const int *fds)
+{
+    (void)fds;
+    if (c->kind->flush == NULL)
+        return not_wanted(m);
+    c->kind->flush(c, m->u.flush.id, c->state);
+    return EXIT_CODE_OK;
+}
+
 static const struct {
     enum msg_type type;
     bool early; /* may come before CONFIG */
@@ -218,7 +227,7 @@ static const struct {
 } handlers[] = {
     {MSG_CONFIG, true, on_config},  {MSG_LINK, false, on_link}, {MSG_METRICS, false, on_metrics},
     {MSG_DRAIN, true, on_drain},    {MSG_STOP, true, on_stop},  {MSG_LEVEL, false, on_level},
-    {MSG_HEALTH, false, on_health}, {MSG_REAP, false, on_reap},
+    {MSG_HEALTH, false, on_health}, {MSG_REAP, false, on_reap}, {MSG_FLUSH, false, on_flush},
 };
 
 static bool is_for_me(const struct child *c, const struct msg *m)
@@ -393,6 +402,12 @@ void child_unlinked(struct child *c, uint32_t peer_generation)
 {
     struct msg m = {.type = MSG_UNLINK, .generation = c->generation};
     m.u.unlink.peer_generation = peer_generation;
+    say(c, &m);
+}
+
+void child_flushed(struct child *c, uint32_t id)
+{
+    struct msg m = {.type = MSG_FLUSHED, .generation = c->generation, .u.flushed.id = id};
     say(c, &m);
 }
 

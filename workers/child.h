@@ -34,6 +34,8 @@ struct child_kind {
     void (*health)(struct child *c, const struct msg_health *m, void *state);
     void (*metrics)(struct child *c, const char *bytes, size_t len, void *state); /* whole, parts joined */
     void (*reap)(struct child *c, const struct msg_reap *m, void *state);
+    /* Send on what is in hand; child_flushed(id) once all of it has left. */
+    void (*flush)(struct child *c, uint32_t id, void *state);
     /* Each of the above may call child_exit. Fills in in_hand and the client ids before each beat. */
     void (*beat)(struct child *c, struct msg_beat *m, void *state);
     /* The process dies by a bug: names what is in hand with crash_put_held. It may only read. */
@@ -62,6 +64,7 @@ void child_drained(struct child *c, unsigned left); /* the loop ends, exit 0 (81
 /* A sender's link is gone, for whatever reason: the master makes another if that peer is still up. */
 void child_unlinked(struct child *c, uint32_t peer_generation);
 void child_reaped(struct child *c, const char *token, uint32_t jobs);
+void child_flushed(struct child *c, uint32_t id);
 /* What this process is doing, for people (dray status shows it), in at most 512 bytes of UTF-8; "": nothing to tell. May
  * be called as often as one likes: it is sent when it has changed, at most each 200 ms. From the kind's start on. */
 void child_note(struct child *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

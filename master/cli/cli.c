@@ -17,6 +17,7 @@ static const struct cli_verb verbs[] = {
     {"restart", restart_main, "replace the processes one by one"},
     {"reload", reload_main, "read the configuration again"},
     {"stop", stop_main, "drain and end the running instance"},
+    {"flush", flush_main, "return once everything accepted before is settled"},
     {"queue", queue_main, "look at the queues"},
     {"sink", sink_main, "a destination for trials and tests"},
     {"send", send_main, "post events from a file or standard input"},

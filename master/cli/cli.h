@@ -68,6 +68,7 @@ int scale_main(int argc, char **argv);
 int restart_main(int argc, char **argv);
 int reload_main(int argc, char **argv);
 int stop_main(int argc, char **argv);
+int flush_main(int argc, char **argv);
 int queue_main(int argc, char **argv);
 int sink_main(int argc, char **argv);
 int send_main(int argc, char **argv);

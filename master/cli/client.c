@@ -143,20 +143,23 @@ static int judge(json_t *answer)
     return code > 0 && code < 256 ? code : EXIT_CODE_FAILURE;
 }
 
-int client_ask(struct client *c, json_t *request, json_t **answer)
+static int ask(struct client *c, json_t *request, uint64_t timeout_ms, bool patient, json_t **answer)
 {
     *answer = NULL;
     char *line = json_dumps(request, JSON_COMPACT);
     json_decref(request);
     struct buf in;
     buf_init(&in, CLIENT_ANSWER_MAX);
-    uint64_t until_ms = clock_mono_ms() + CLIENT_TIMEOUT_MS;
+    uint64_t until_ms = clock_mono_ms() + timeout_ms;
     int code = EXIT_CODE_UNREACHABLE;
     if (line == NULL || send_line(c->fd, line, strlen(line), until_ms) != 0 ||
         send_line(c->fd, "\n", 1, until_ms) != 0 || read_line(c->fd, &in, until_ms) != 0) {
         bool closed = errno == ECONNRESET || errno == EPIPE; /* so it sends away other users */
-        fprintf(stderr, "dray: %s does not answer: %s%s\n", c->path, strerror(errno),
-                closed ? " (it serves root and the user that dray runs as)" : "");
+        if (patient && errno == ETIMEDOUT)
+            code = EXIT_CODE_TEMP;
+        else
+            fprintf(stderr, "dray: %s does not answer: %s%s\n", c->path, strerror(errno),
+                    closed ? " (it serves root and the user that dray runs as)" : "");
     } else if ((*answer = json_loadb(in.data, in.len, 0, NULL)) == NULL) {
         fprintf(stderr, "dray: %s gave an answer that is not JSON\n", c->path);
     } else if ((code = judge(*answer)) != EXIT_CODE_OK) {
@@ -166,6 +169,16 @@ int client_ask(struct client *c, json_t *request, json_t **answer)
     free(line);
     buf_fini(&in);
     return code;
+}
+
+int client_ask(struct client *c, json_t *request, json_t **answer)
+{
+    return ask(c, request, CLIENT_TIMEOUT_MS, false, answer);
+}
+
+int client_ask_within(struct client *c, json_t *request, uint64_t timeout_ms, json_t **answer)
+{
+    return ask(c, request, timeout_ms, true, answer);
 }
 
 int client_request(const struct cli *o, json_t *request, json_t **answer)

@@ -131,6 +131,11 @@ static void test_control_messages(void **state)
     assert_string_equal(r.u.reaped.token, "node.1.2.3");
     assert_int_equal(r.u.reaped.jobs, 40);
 
+    m = (struct msg){.type = MSG_FLUSH, .generation = 7, .u.flush.id = UINT32_MAX};
+    assert_int_equal(there_and_back(&m, MSG_DIR_MC).u.flush.id, UINT32_MAX);
+    m = (struct msg){.type = MSG_FLUSHED, .generation = 7, .u.flushed.id = 12};
+    assert_int_equal(there_and_back(&m, MSG_DIR_CM).u.flushed.id, 12);
+
     m = (struct msg){.type = MSG_NOTE, .generation = 7};
     there_and_back(&m, MSG_DIR_CM);
     memset(m.u.note.text, 'n', MSG_NOTE_MAX - 3);
@@ -286,6 +291,8 @@ static void test_refused_bodies(void **state)
            "\xc2\x9b"),
          MSG_DIR_CM, "NOTE: wrong text"},
         {B("\x93\x11\x01\x05"), MSG_DIR_CM, "NOTE: wrong text"},
+        {B("\x93\x12\x01\xa0"), MSG_DIR_MC, "FLUSH: wrong id"},
+        {B("\x93\x13\x01\xff"), MSG_DIR_CM, "FLUSHED: wrong id"},
 #undef B
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -116,6 +116,7 @@ static struct batch *open_batch(struct batch_set *s, struct batch_lane *lane)
     b->lb.order_key = "";
     b->lb.on = NULL;
     b->lane = lane;
+    b->number = ++s->opened;
     b->due = ev_now(s->loop) + s->o.flush_interval;
     lane->open = b;
     list_push_back(&s->open, &b->link);

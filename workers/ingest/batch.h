@@ -33,8 +33,9 @@ struct batch {
     struct gate_place place;
     struct list parts; /* struct waiter_part: the requests whose events are in it */
     struct batch_lane *lane;
-    double due;     /* open: to be closed by then; parked: ready again then */
-    size_t charged; /* to the budget */
+    double due;      /* open: to be closed by then; parked: ready again then */
+    size_t charged;  /* to the budget */
+    uint64_t number; /* ever rising */
 };
 
 struct batch_options {
@@ -54,6 +55,7 @@ struct batch_set {
     size_t n_pool;
     size_t events; /* held in all batches that are not freed */
     size_t batches;
+    uint64_t opened; /* number of the batch that was opened last */
     void (*closed)(struct batch *b, void *arg);
     void *arg;
 };

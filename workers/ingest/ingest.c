@@ -17,6 +17,7 @@
 #include "ipc/fdmap.h"
 #include "workers/ingest/endpoint.h"
 #include "workers/ingest/fanout.h"
+#include "workers/ingest/flush.h"
 #include "workers/ingest/reply.h"
 #include "workers/ingest/request.h"
 #include "workers/ingest/requeue.h"
@@ -43,7 +44,9 @@ void ingest_batch_done(struct ingest *g, struct batch *b)
         list_insert_between(&parts, b->parts.prev, b->parts.next);
         list_init(&b->parts);
     }
+    uint64_t number = b->number;
     batch_free(&g->batches, b);
+    flush_batch_gone(g, number);
     waiter_parts_done(&parts, false); /* last: an answer may bring the next request at once */
 }
 
@@ -383,6 +386,7 @@ static int ingest_start(struct child *c, void *state, enum exitcode *code)
     links_init(&g->links);
     list_init(&g->gone_links);
     list_init(&g->aside);
+    list_init(&g->flushes);
     make_counts(g);
     make_server(g);
     (void)ingest_quarantine(g); /* without it only requests with bad events are refused */
@@ -420,6 +424,12 @@ static void ingest_beat(struct child *c, struct msg_beat *m, void *state)
         requeue_set_aside(g);
 }
 
+static void ingest_flush(struct child *c, uint32_t id, void *state)
+{
+    (void)c;
+    flush_begin(*(struct ingest **)state, id);
+}
+
 static void ingest_held(void *state)
 {
     const struct ingest *g = *(struct ingest **)state;
@@ -438,6 +448,7 @@ int ingest_main(unsigned slot, char **argv)
         .drain = ingest_drain,
         .health = ingest_health,
         .beat = ingest_beat,
+        .flush = ingest_flush,
         .held = ingest_held,
         .state_size = sizeof(struct ingest *),
     };

@@ -35,7 +35,9 @@ struct ingest {
     struct ready ready;
     struct link_set links;
     struct quarantine *quarantine; /* NULL: could not be opened */
-    struct list aside;             /* batches whose way into the quarantine failed: tried again each beat */
+    struct list flushes;           /* flush.c */
+    size_t n_flushes;
+    struct list aside; /* batches whose way into the quarantine failed: tried again each beat */
 
     ev_prepare turn;   /* the end of each turn of the loop */
     ev_timer pressure; /* how long reading stands still before requests are sent away */
