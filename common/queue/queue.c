@@ -9,15 +9,18 @@
 
 #define SCRIPT(script) struct redis_script queue_script_##script = {.name = #script, .text = script##_text}
 
-static const char add_text[] =
+static const char add_text[] = "#!lua\n"
+#include "common/queue/lua/heard.lua.h"
 #include "common/queue/lua/add.lua.h"
     ;
 static const char take_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/heard.lua.h"
 #include "common/queue/lua/take.lua.h"
     ;
 static const char settle_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/heard.lua.h"
 #include "common/queue/lua/settle.lua.h"
     ;
 static const char renew_text[] =

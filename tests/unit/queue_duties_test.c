@@ -151,27 +151,27 @@ static void settling_out_of_order(void **state)
 static void many_are_published_when_heard(void **state)
 {
     struct rig *g = *state;
-    struct answers a = {.wanted = 5};
-    add_many(g, "a", 4);
+    struct answers a = {.wanted = 7};
+    add_many(g, "a", 8);
     server_ask(&server, "CONFIG RESETSTAT");
-    take(g, 4);
+    take(g, 8);
     assert_null(strstr(server_ask(&server, "INFO commandstats"), "cmdstat_publish"));
-    add_many(g, "b", 5);
+    add_many(g, "b", 7);
     listen_start();
-    take(g, 5);
-    for (int i = 0; i < 5; i++) {
+    take(g, 7);
+    for (int i = 0; i < 7; i++) {
         char expected[64];
         snprintf(expected, sizeof expected, "active@" TOKEN " b%d", i);
         assert_string_equal(heard(), expected);
     }
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 7; i++) {
         char id[32];
         snprintf(id, sizeof id, "b%d", i);
         struct queue_job job = job_of(id, "{}");
         queue_complete(g->q, &job, "7", on_answer, &a);
     }
     assert_true(loop_until(loop, &a.all));
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 7; i++) {
         char expected[64];
         snprintf(expected, sizeof expected, "completed {\"jobId\":\"b%d\",\"val\":\"7\"}", i);
         assert_string_equal(heard(), expected);

@@ -1,4 +1,3 @@
-#!lua
 -- add: the jobs' hashes stand ready as <base>dray:new:<id>, written natively in the same transaction, because Lua
 -- hashes every byte that passes through it. Gives each its place, or drops it when its id is or was there.
 -- ARGV: token, id... Returns for each id 1 added, 0 duplicate, -1 nothing to add.
@@ -46,11 +45,6 @@ if #added > 0 then
     end
     return pushed
   end
-  local channel = B .. 'waiting@' .. token
-  if #added < 3 or call('PUBSUB', 'NUMPAT') > 0 or call('PUBSUB', 'NUMSUB', channel)[2] > 0 then
-    for i = 1, #added do
-      call('PUBLISH', channel, added[i])
-    end
-  end
+  publish_each(B .. 'waiting@' .. token, added)
 end
 return codes

@@ -56,19 +56,6 @@ local function push_by_priority(list, id, priority)
   return len
 end
 
--- May anybody hear what is published there? Asking costs as much as publishing twice.
-local function is_heard(channel, messages)
-  return messages < 3 or call('PUBSUB', 'NUMPAT') > 0 or call('PUBSUB', 'NUMSUB', channel)[2] > 0
-end
-
-local function publish_each(channel, ids)
-  if is_heard(channel, #ids) then
-    for i = 1, #ids do
-      call('PUBLISH', channel, ids[i])
-    end
-  end
-end
-
 -- A waiting id that cannot be a job goes to failed, where a person sees it. Where its key is no hash, or is one of the
 -- queue's own, a job of another id tells of it.
 local function fail_ghost(id, reason, now)
