@@ -166,6 +166,26 @@ def test_dray_stands_still_holding_a_job_of_bull(external, sink, make_bull):
 
 # ---- both at once
 
+def test_one_limiter_for_both(make_dray, sink, make_bull):
+    """dray and a Bull worker count in the same window how many jobs may start."""
+    limiter = {"max": 5, "duration": 500}
+    dray = make_dray(conf={"queue": {**QUEUE, "limiter": "5/500ms"}})
+    watcher, worker = make_bull(dray), make_bull(dray, limiter=limiter, **BULL)
+    watcher.call("pause")
+    ids = post(dray, *["fine"] * 40)
+    worker.work(post=sink.url)
+    watcher.call("resume")
+    sink.wait_ids(ids)
+    wait_settled(dray)
+    done = watcher.call("getCompleted")
+    starts = sorted(j["processedOn"] for j in done)
+    assert len(starts) == 40 == sum(sink.ids().values())
+    gaps = [later - first for first, later in zip(starts, starts[10:])]
+    assert min(gaps) > 400, "over 10 jobs, which two windows that touch may hold, in %d ms" % min(gaps)
+    by_bull = sum(1 for j in done if (j["returnvalue"] or {}).get("by") == "bull")
+    print("figure: %d of 40 jobs by the Bull worker" % by_bull)
+
+
 class Fleet:
     """Bull workers that post to the sink, as dray does; one is killed and replaced at a time."""
 
