@@ -1,9 +1,10 @@
 /* redis_cpu_bench - CPU time of Redis per job: dray's queue against Bull's own scripts, side by side on one server.
  *
- * usage: redis_cpu_bench SCRIPTS_DIR [JOBS] [ROUNDS]; tests/bench/redis_cpu_bench.py fetches Bull's scripts and calls it.
+ * usage: redis_cpu_bench SCRIPTS_DIR [JOBS] [ROUNDS] [WAITING]; tests/bench/redis_cpu_bench.py fetches Bull's scripts and calls it.
  * Bull: one script call a job (addJob; moveToActive for the first ones, then moveToFinished that fetches the next),
  * DEPTH of them on the wire at a time, which is better than Bull's own client does. dray: its queue layer, DEPTH jobs a
- * loop turn. "To alone": against Bull at depth 1, an application that awaits each add. Same payload, same number kept in completed. CPU is used_cpu_user + used_cpu_sys of INFO.
+ * loop turn. "To alone": against Bull at depth 1, an application that awaits each add. Same payload, same number kept in completed. Then the same with WAITING
+ * jobs more in wait all the time. CPU is used_cpu_user + used_cpu_sys of INFO.
  */
 #include "common/queue/queue.h"
 
@@ -194,7 +195,8 @@ static void bull_ask_finished(const char *id)
     redisAppendCommandArgv(server.c, (int)(sizeof argv / sizeof *argv), argv, lens);
 }
 
-static unsigned bull_work(unsigned depth)
+/* At most so many jobs. */
+static unsigned bull_work(unsigned depth, unsigned jobs)
 {
     char ids[DEPTH_MAX][32];
     unsigned held = 0, done = 0;
@@ -210,6 +212,8 @@ static unsigned bull_work(unsigned depth)
             held += ids[held][0] != '\0';
             freeReplyObject(r);
         }
+        if (done >= jobs)
+            break;
         for (unsigned i = 0; i < held; i++)
             bull_ask_finished(ids[i]);
         done += held;
@@ -244,7 +248,7 @@ struct rig {
     struct redis *r;
     struct queue *q;
     bool ready, done;
-    unsigned left, depth, finished, in_hand;
+    unsigned left, depth, finished, in_hand, wanted;
 };
 
 static void on_ready(struct redis *r, int64_t client_id, void *arg)
@@ -300,14 +304,15 @@ static void on_taken(enum queue_status s, const struct queue_job *jobs, size_t n
     g->in_hand += (unsigned)n;
     for (size_t i = 0; i < n; i++)
         queue_complete(g->q, &jobs[i], "null", on_settled, g);
-    if (n > 0)
+    if (n > 0 && g->finished + g->in_hand < g->wanted)
         queue_take(g->q, g->depth, on_taken, g); /* in the same round trip */
     else
         g->done = true;
 }
 
-static void dray_work(struct rig *g)
+static void dray_work(struct rig *g, unsigned jobs)
 {
+    g->wanted = jobs;
     g->finished = 0;
     g->done = false;
     queue_take(g->q, g->depth, on_taken, g);
@@ -364,7 +369,7 @@ static void compare(unsigned depth, unsigned jobs, unsigned rounds)
         a = cpu_us();
         bull_add(jobs, depth);
         double b = cpu_us();
-        unsigned done = bull_work(depth);
+        unsigned done = bull_work(depth, jobs);
         double c = cpu_us();
         v[BULL_ADD][at] = (b - a) / jobs;
         v[BULL_ALL][at] = (c - a) / jobs;
@@ -374,7 +379,7 @@ static void compare(unsigned depth, unsigned jobs, unsigned rounds)
         a = cpu_us();
         dray_add(&g, jobs);
         b = cpu_us();
-        dray_work(&g);
+        dray_work(&g, jobs);
         c = cpu_us();
         v[DRAY_ADD][at] = (b - a) / jobs;
         v[DRAY_ALL][at] = (c - a) / jobs;
@@ -395,12 +400,74 @@ static void compare(unsigned depth, unsigned jobs, unsigned rounds)
     fflush(stdout);
 }
 
+/* ---- the same with very many jobs waiting */
+
+/* Small jobs, newer than what is there already. */
+static void wait_more(const char *base, unsigned n)
+{
+    static const char text[] =
+        "for i = 1, 1000 do local id = 'w' .. ARGV[1] .. '-' .. i redis.call('HSET', KEYS[1] .. id, 'name', '__default__', "
+        "'data', '{}', 'opts', '{\"attempts\":1}', 'timestamp', '1795220944860', 'delay', '0', 'priority', '0') "
+        "redis.call('LPUSH', KEYS[1] .. 'wait', id) end";
+    for (unsigned at = 0; at < n; at += 1000) {
+        redisReply *r = redisCommand(server.c, "EVAL %s 1 %s %u", text, base, at);
+        check(r);
+        freeReplyObject(r);
+    }
+}
+
+/* A cycle of each job: as many jobs are added at one end as are worked off at the other. */
+static double cycle_of_bull(unsigned depth, unsigned jobs, unsigned waiting)
+{
+    server_ask(&server, "FLUSHALL");
+    bull_add(jobs, depth);
+    wait_more(BULL, waiting);
+    double a = cpu_us();
+    bull_add(jobs, depth);
+    unsigned done = bull_work(depth, jobs);
+    return (cpu_us() - a) / (done > 0 ? done : 1);
+}
+
+static double cycle_of_dray(unsigned depth, unsigned jobs, unsigned waiting)
+{
+    struct rig g;
+    server_ask(&server, "FLUSHALL");
+    rig_open(&g, depth);
+    dray_add(&g, jobs);
+    wait_more("{dray}:q:", waiting);
+    double a = cpu_us();
+    dray_add(&g, jobs);
+    dray_work(&g, jobs);
+    double all = (cpu_us() - a) / (g.finished > 0 ? g.finished : 1);
+    queue_free(g.q);
+    redis_free(g.r);
+    return all;
+}
+
+static void compare_full(unsigned jobs, unsigned rounds, unsigned waiting)
+{
+    enum { DEPTH = 16 };
+    double bull[2][64], dray[2][64];
+    for (unsigned i = 0; i < rounds; i++)
+        for (int full = 0; full < 2; full++) {
+            bull[full][i] = cycle_of_bull(DEPTH, jobs, full ? waiting : 0);
+            dray[full][i] = cycle_of_dray(DEPTH, jobs, full ? waiting : 0);
+        }
+    double b[2] = {median(bull[0], rounds), median(bull[1], rounds)},
+           d[2] = {median(dray[0], rounds), median(dray[1], rounds)};
+    printf(
+        "depth %d, cycle with 0 and %u more waiting: Bull %.1f and %.1f (%.2f), dray %.1f and %.1f (%.2f); "
+        "dray to Bull %.2f and %.2f\n",
+        DEPTH, waiting, b[0], b[1], b[1] / b[0], d[0], d[1], d[1] / d[0], d[0] / b[0], d[1] / b[1]);
+}
+
 int main(int argc, char **argv)
 {
     unsigned jobs = argc > 2 ? (unsigned)atoi(argv[2]) : 10000,
-             rounds = argc > 3 ? (unsigned)atoi(argv[3]) : 5;
+             rounds = argc > 3 ? (unsigned)atoi(argv[3]) : 5,
+             waiting = argc > 4 ? (unsigned)atoi(argv[4]) : 0;
     if (argc < 2 || jobs == 0 || rounds == 0 || rounds > 64) {
-        fprintf(stderr, "usage: redis_cpu_bench SCRIPTS_DIR [JOBS] [ROUNDS]\n");
+        fprintf(stderr, "usage: redis_cpu_bench SCRIPTS_DIR [JOBS] [ROUNDS] [WAITING]\n");
         return 64;
     }
     signal(SIGPIPE, SIG_IGN);
@@ -420,6 +487,8 @@ int main(int argc, char **argv)
     static const unsigned depths[] = {1, 4, 16, 64};
     for (size_t i = 0; i < sizeof depths / sizeof *depths; i++)
         compare(depths[i], jobs, rounds);
+    if (waiting > 0)
+        compare_full(jobs, rounds < 3 ? rounds : 3, waiting);
     server_stop(&server);
     return 0;
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """CPU time of Redis per job: dray's queue against the scripts of Bull 4.16.5, in one run on one server.
 
-usage: redis_cpu_bench.py [--build DIR] [--jobs N] [--rounds N]
+usage: redis_cpu_bench.py [--build DIR] [--jobs N] [--rounds N] [--waiting N]
 
 Bull's scripts come from npm (into DIR/npm, once). The work is done by DIR/release/tests/bench/redis_cpu_bench.
 """
@@ -36,12 +36,13 @@ def main():
     parser.add_argument("--build", default=os.path.join(ROOT, "build"))
     parser.add_argument("--jobs", type=int, default=10000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--waiting", type=int, default=1000000, help="jobs that wait all the time, for the last line")
     args = parser.parse_args()
     program = os.path.join(args.build, "release", "tests", "bench", "redis_cpu_bench")
     if not os.path.exists(program):
         subprocess.run(["make", "-s", "-C", ROOT, "VARIANT=release", "B=" + args.build, program], check=True)
     scripts = install_bull(os.path.abspath(args.build))
-    return subprocess.run([program, scripts, str(args.jobs), str(args.rounds)]).returncode
+    return subprocess.run([program, scripts, str(args.jobs), str(args.rounds), str(args.waiting)]).returncode
 
 
 if __name__ == "__main__":
