@@ -71,6 +71,9 @@ struct queue_add_options {
 /* Why this job cannot be added, as a sentence for a person; NULL: it can. Refused are ids that are numbers (the queue
  * gives those itself), that hold a ':', or that are the name of one of the queue's own keys; data that is not JSON. */
 const char *queue_add_check(const struct queue_add_options *o, const char *data, size_t len);
+/* The options as Bull's opts, JSON text without a timestamp (unless one is given): what queue_repeat_opts takes as "other".
+ * The caller frees it. They have passed queue_add_check. */
+char *queue_add_opts(const struct queue_add_options *o);
 /* QUEUE_OK with the new id; QUEUE_DUPLICATE or QUEUE_DEBOUNCED with the id of the job that is there: nothing was added;
  * QUEUE_INVALID: queue_add_check's answer, or what is wrong with the repetition; QUEUE_MISSING: a repetition that has no
  * time left. id is NULL with any other status. data: JSON text, copied. A job without an id

@@ -182,6 +182,16 @@ const char *queue_add_check(const struct queue_add_options *o, const char *data,
     return why;
 }
 
+char *queue_add_opts(const struct queue_add_options *o)
+{
+    struct buf b;
+    buf_init(&b, OPTS_MAX);
+    (void)put_opts(&b, o); /* it was measured by the check */
+    char *text = xstrdup(buf_cstr(&b));
+    buf_fini(&b);
+    return text;
+}
+
 /* ---- add */
 
 static void on_added(struct queue_call *c, enum queue_status s, const char *why,
@@ -253,10 +263,8 @@ void queue_add_job(struct queue *q, const struct queue_add_options *o, const cha
         return;
     }
     struct add *a = xcalloc(1, sizeof *a);
-    struct buf opts;
+    char *opts = queue_add_opts(o);
     char stamp[24] = "", delay[24], priority[24], ttl[24] = "";
-    buf_init(&opts, OPTS_MAX);
-    (void)put_opts(&opts, o); /* it was measured by the check */
     if (o->timestamp_ms > 0)
         snprintf(stamp, sizeof stamp, "%" PRIu64, o->timestamp_ms);
     snprintf(delay, sizeof delay, "%" PRIu64, o->delay_ms);
@@ -267,7 +275,7 @@ void queue_add_job(struct queue *q, const struct queue_add_options *o, const cha
                           o->id != NULL ? o->id : "",
                           o->name != NULL ? o->name : "__default__",
                           data,
-                          buf_cstr(&opts),
+                          opts,
                           stamp,
                           delay,
                           priority,
@@ -282,5 +290,5 @@ void queue_add_job(struct queue *q, const struct queue_add_options *o, const cha
     a->done = done;
     a->arg = arg;
     queue_call_script(q, &a->call, &queue_script_admin_add, ARGC, argv, lens);
-    buf_fini(&opts);
+    free(opts);
 }

@@ -68,6 +68,14 @@ static void add_stores_all_options(void **state)
     }
 }
 
+static void options_as_text(void **state)
+{
+    (void)state;
+    char *text = queue_add_opts(opt(.attempts = 3, .lifo = true));
+    assert_string_equal(text, "{\"lifo\":true,\"attempts\":3,\"delay\":0}");
+    free(text);
+}
+
 static void add_places_as_bull_does(void **state)
 {
     struct rig *g = *state;
@@ -475,6 +483,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(add_gives_numbers),
         T(add_stores_all_options),
+        T(options_as_text),
         T(add_places_as_bull_does),
         T(add_again_changes_nothing),
         T(add_refuses),
