@@ -2,7 +2,7 @@
 import pytest
 
 from lib import npm
-from lib.bull import Board, Bull
+from lib.bull import Board, Bull, redis_socket
 
 
 @pytest.fixture(scope="session")
@@ -37,8 +37,3 @@ def make_board(packages, house):
         house.closers.append(board.close)
         return board
     return make
-
-
-def redis_socket(dray):
-    url = dray.conf["redis"].get("url")
-    return url[len("unix://"):].partition("?")[0] if url else dray.redis_path

@@ -146,6 +146,12 @@ class Board(Pipe):
         return answer["body"]
 
 
+def redis_socket(dray):
+    """Of the Redis in use."""
+    url = dray.conf["redis"].get("url")
+    return url[len("unix://"):].partition("?")[0] if url else dray.redis_path
+
+
 _serial = itertools.count()
 
 
