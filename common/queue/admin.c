@@ -33,6 +33,7 @@ static const char pause_text[] =
     ;
 static const char move_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/heard.lua.h"
 #include "common/queue/lua/admin_head.lua.h"
 #include "common/queue/lua/admin_move.lua.h"
     ;
