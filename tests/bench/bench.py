@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """make bench: what dray costs, as ratios against something run in the same minutes.
 
-usage: bench.py --build DIR [--only intake,e2e,order,redis,restart,memory] [--seconds N] [--rounds N]
+usage: bench.py --build DIR [--only intake,e2e,order,takeover,redis,restart,memory] [--seconds N] [--rounds N]
 
 Machines are shared and noisy: figures are medians over interleaved rounds, and every rate stands beside that of a
 peer in the same round. CPU is utime + stime of the processes in question from /proc, divided by requests.
@@ -21,9 +21,10 @@ import memory   # noqa: E402
 import order    # noqa: E402
 import restart  # noqa: E402
 import scripts  # noqa: E402
+import takeover  # noqa: E402
 
-SECTIONS = {"intake": intake.main, "e2e": e2e.main, "order": order.main, "redis": scripts.main, "restart": restart.main,
-            "memory": memory.main}
+SECTIONS = {"intake": intake.main, "e2e": e2e.main, "order": order.main, "takeover": takeover.main,
+            "redis": scripts.main, "restart": restart.main, "memory": memory.main}
 
 
 def main():
