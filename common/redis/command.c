@@ -70,6 +70,8 @@ static void trim_scratch(struct redis *r)
 
 /* ---- replies */
 
+#define REPEATS_MAX 8
+
 static int send_again(struct redis *r, struct redis_pending *p);
 
 static bool is_noscript(const redisReply *reply)
@@ -117,13 +119,11 @@ static void remember(struct redis *r, struct redis_pending *p)
 
 static int send_again(struct redis *r, struct redis_pending *p)
 {
-    char *again = p->again;
-    if (r->ac == NULL || redis_load_scripts(r, NULL, NULL) < 0)
+    /* Somebody may flush the scripts between the two, which the server may read one by one. */
+    if (p->repeats++ >= REPEATS_MAX || r->ac == NULL || redis_load_scripts(r, NULL, NULL) < 0)
         return -1;
-    if (redisAsyncFormattedCommand(r->ac, on_reply, p, again, p->again_len) != 0)
+    if (redisAsyncFormattedCommand(r->ac, on_reply, p, p->again, p->again_len) != 0)
         return -1;
-    p->again = NULL;
-    free(again);
     remember(r, p);
     return 0;
 }

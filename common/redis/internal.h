@@ -55,6 +55,7 @@ struct redis_pending {
     uint64_t sent_ms;
     char *again; /* the formatted command, to repeat it after NOSCRIPT */
     size_t again_len;
+    unsigned repeats;
 };
 
 struct redis {
