@@ -25,6 +25,7 @@
 #define QUEUE_TOMBSTONE_MS 120000
 
 struct queue_tick;
+struct queue_lease;
 
 struct queue {
     struct ev_loop *loop;
@@ -39,6 +40,10 @@ struct queue {
     ev_prepare prepare;
     ev_idle idle; /* keeps the loop from sleeping on what a callback at the end of a turn asked for */
     struct queue_tick *tick;
+    struct queue_lease *lease;
+    bool taking; /* ordered: a take is asked for or on the way */
+    uint64_t
+        returns;    /* ordered: hand-backs and holds asked for: a take sent before one has nothing to give */
     unsigned depth; /* inside so many callbacks */
     bool freed;     /* queue_free was called, perhaps inside one */
 };
@@ -54,7 +59,8 @@ struct queue_call {
 extern struct redis_script queue_script_add, queue_script_take, queue_script_settle, queue_script_renew,
     queue_script_release, queue_script_tokens, queue_script_tick, queue_script_untick, queue_script_stalled,
     queue_script_sweep, queue_script_counts, queue_script_repeat, queue_script_repeat_add,
-    queue_script_repeat_remove, queue_script_repeat_list;
+    queue_script_repeat_remove, queue_script_repeat_list, queue_script_take_ordered,
+    queue_script_settle_ordered, queue_script_lease, queue_script_share, queue_script_protocol;
 
 extern struct redis_script queue_script_admin_add, queue_script_admin_look, queue_script_admin_touch,
     queue_script_admin_pause, queue_script_admin_move, queue_script_admin_remove, queue_script_admin_clean,
@@ -76,6 +82,12 @@ enum queue_status queue_status_of(enum redis_status status, const struct redisRe
 void queue_flush_adds(struct queue *q);
 void queue_flush_settles(struct queue *q);
 void queue_flush_takes(struct queue *q);
+/* lease.c. "" on a queue that is not ordered; "-", which nobody is granted, when there is none. */
+const char *queue_lease_value(const struct queue *q);
+void queue_lease_refused(struct queue *q); /* Redis said that it is not ours */
+void queue_flush_lease(struct queue *q);   /* the end of a turn: a new connection? given up? */
+void queue_lease_stop(struct queue *q);
+
 /* Answers what was never sent. */
 void queue_drop_adds(struct queue *q, enum queue_status s);
 void queue_drop_settles(struct queue *q, enum queue_status s);

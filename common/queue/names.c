@@ -23,15 +23,6 @@ char *queue_client_name(const struct queue_options *o, char *dst, size_t size)
     return dst;
 }
 
-char *queue_partition_prefix(const char *prefix, const char *name, unsigned n, char *dst, size_t size)
-{
-    size_t len = strlen(prefix);
-    bool braces = len > 1 && prefix[0] == '{' && prefix[len - 1] == '}';
-
-    snprintf(dst, size, "%.*s:%s:%u%s", (int)(len - braces), prefix, name, n, braces ? "}" : "");
-    return dst;
-}
-
 const char *queue_status_name(enum queue_status s)
 {
     static const char *const names[] = {

@@ -45,6 +45,7 @@ static const char untick_text[] =
     ;
 static const char stalled_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/stalled_out.lua.h"
 #include "common/queue/lua/stalled.lua.h"
     ;
 static const char sweep_text[] =
@@ -54,6 +55,32 @@ static const char sweep_text[] =
 static const char counts_text[] =
 #include "common/queue/lua/head.lua.h"
 #include "common/queue/lua/counts.lua.h"
+    ;
+static const char take_ordered_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/stalled_out.lua.h"
+#include "common/queue/lua/order.lua.h"
+#include "common/queue/lua/take_ordered.lua.h"
+    ;
+static const char settle_ordered_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/order.lua.h"
+    "local function settle()\n"
+#include "common/queue/lua/settle.lua.h"
+    "end\n"
+#include "common/queue/lua/settle_ordered.lua.h"
+    ;
+static const char lease_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/lease.lua.h"
+    ;
+static const char share_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/share.lua.h"
+    ;
+static const char protocol_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/protocol.lua.h"
     ;
 static const char repeat_text[] =
 #include "common/queue/lua/head.lua.h"
@@ -82,6 +109,11 @@ SCRIPT(untick);
 SCRIPT(stalled);
 SCRIPT(sweep);
 SCRIPT(counts);
+SCRIPT(take_ordered);
+SCRIPT(settle_ordered);
+SCRIPT(lease);
+SCRIPT(share);
+SCRIPT(protocol);
 SCRIPT(repeat);
 SCRIPT(repeat_add);
 SCRIPT(repeat_remove);
@@ -90,11 +122,13 @@ SCRIPT(repeat_list);
 void queue_register_scripts(void)
 {
     struct redis_script *const all[] = {
-        &queue_script_add,        &queue_script_take,          &queue_script_settle,
-        &queue_script_renew,      &queue_script_release,       &queue_script_tokens,
-        &queue_script_tick,       &queue_script_untick,        &queue_script_stalled,
-        &queue_script_sweep,      &queue_script_counts,        &queue_script_repeat,
-        &queue_script_repeat_add, &queue_script_repeat_remove, &queue_script_repeat_list,
+        &queue_script_add,          &queue_script_take,           &queue_script_settle,
+        &queue_script_renew,        &queue_script_release,        &queue_script_tokens,
+        &queue_script_tick,         &queue_script_untick,         &queue_script_stalled,
+        &queue_script_sweep,        &queue_script_counts,         &queue_script_repeat,
+        &queue_script_repeat_add,   &queue_script_repeat_remove,  &queue_script_repeat_list,
+        &queue_script_take_ordered, &queue_script_settle_ordered, &queue_script_lease,
+        &queue_script_share,        &queue_script_protocol,
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         redis_script_register(all[i]);
@@ -189,7 +223,8 @@ void queue_call_script(struct queue *q, struct queue_call *c, const struct redis
 static bool something_to_send(const struct queue *q)
 {
     return (!list_empty(&q->adds) && q->adds_flying < QUEUE_FLYING_MAX) ||
-           (!list_empty(&q->settles) && q->settles_flying < QUEUE_FLYING_MAX) || !list_empty(&q->takes);
+           (!list_empty(&q->settles) && q->settles_flying < QUEUE_FLYING_MAX) ||
+           (!list_empty(&q->takes) && (!q->o.ordered || list_empty(&q->settles)));
 }
 
 static void on_prepare(struct ev_loop *loop, ev_prepare *w, int events)
@@ -199,6 +234,7 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *w, int events)
     queue_enter(q);
     queue_flush_adds(q);
     queue_flush_settles(q);
+    queue_flush_lease(q);
     queue_flush_takes(q);
     if (!q->freed && something_to_send(q) && redis_unsent(q->r) < QUEUE_UNSENT_MAX)
         ev_idle_start(loop, &q->idle);
@@ -223,6 +259,10 @@ struct queue *queue_new(struct ev_loop *loop, struct redis *r, const struct queu
     q->o.token = xstrdup(o->token);
     if (q->o.tombstone_ms == 0)
         q->o.tombstone_ms = QUEUE_TOMBSTONE_MS;
+    if (o->ordered) {
+        ASSERT(o->lease_ms > 0);
+        q->o.lock_ms = o->lease_ms;
+    }
     q->base = xasprintf("%s:%s:", o->prefix, o->name);
     list_init(&q->calls);
     list_init(&q->adds);
@@ -242,6 +282,7 @@ void queue_free(struct queue *q)
         return;
     queue_enter(q);
     queue_tick_stop(q);
+    queue_lease_stop(q);
     ev_prepare_stop(q->loop, &q->prepare);
     ev_idle_stop(q->loop, &q->idle);
     q->freed = true;

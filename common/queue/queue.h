@@ -160,10 +160,6 @@ void queue_count(struct queue *q, queue_counts_fn fn, void *arg);
 /* ---- names.c: pure. Delayed score of Bull 4.16.5: due * 4096 + (numeric id & 0xfff); a custom id gives 0 low bits. */
 /* PREFIX:NAME:suffix. Returns dst. */
 char *queue_key(const char *prefix, const char *name, const char *suffix, char *dst, size_t size);
-/* The prefix of partition n of a queue: {x} becomes {x:NAME:n}, so each has a Cluster slot of its own; x without braces
- * becomes x:NAME:n. Returns dst. */
-#define QUEUE_PREFIX_SIZE 320
-char *queue_partition_prefix(const char *prefix, const char *name, unsigned n, char *dst, size_t size);
 /* PREFIX:base64(NAME), what Bull's getWorkers looks for, with ":w:TOKEN" behind it. Returns dst. */
 char *queue_client_name(const struct queue_options *o, char *dst, size_t size);
 

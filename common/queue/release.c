@@ -11,6 +11,7 @@
 
 #include "common/base/mem.h"
 #include "common/base/str.h"
+#include "common/queue/order.h"
 
 #define LOOK_AT    1000
 #define TOKENS_MAX 256
@@ -51,13 +52,15 @@ static void on_released(struct queue_call *c, enum queue_status s, const char *w
 {
     (void)why;
     struct release *r = ((struct release_call *)(void *)c)->r;
-    if (s == QUEUE_OK && (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2))
+    if (s == QUEUE_OK && (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3))
         s = QUEUE_BROKEN;
     if (s != QUEUE_OK) {
         end(r, s);
         return;
     }
     uint64_t released = (uint64_t)reply->element[0]->integer, seen = (uint64_t)reply->element[1]->integer;
+    if (reply->element[2]->integer > 0)
+        queue_lease_poke(c->q);
     r->released += released;
     r->found = r->found || released > 0;
     r->at += seen - released;
@@ -80,16 +83,17 @@ static void step(struct queue *q, struct release *r)
     snprintf(at, sizeof at, "%llu", (unsigned long long)r->at);
     snprintf(look_at, sizeof look_at, "%d", LOOK_AT);
     snprintf(limit, sizeof limit, "%lld", r->limit);
-    const char **argv = xcalloc(4 + r->spared_n, sizeof *argv);
+    const char **argv = xcalloc(5 + r->spared_n, sizeof *argv);
     argv[0] = r->token;
     argv[1] = at;
     argv[2] = look_at;
     argv[3] = limit;
+    argv[4] = q->o.ordered ? "1" : "";
     for (size_t i = 0; i < r->spared_n; i++)
-        argv[4 + i] = r->spared[i];
+        argv[5 + i] = r->spared[i];
     c->call.finish = on_released;
     c->r = r;
-    queue_call_script(q, &c->call, &queue_script_release, (int)(4 + r->spared_n), argv, NULL);
+    queue_call_script(q, &c->call, &queue_script_release, (int)(5 + r->spared_n), argv, NULL);
     free(argv);
 }
 

@@ -7,11 +7,15 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/base/fatal.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
+#include "common/queue/order.h"
 
-#define PER_JOB 5
-#define HEAD    4
+#define PER_JOB      5
+#define HEAD         4
+#define QUOTED(x)    #x
+#define STRING_OF(x) QUOTED(x)
 
 struct item {
     struct list link;
@@ -114,8 +118,22 @@ void queue_delay_front(struct queue *q, const struct queue_job *job, uint64_t de
     free(text);
 }
 
+void queue_hold(struct queue *q, const struct queue_job *job, uint64_t delay_ms, bool count_attempt,
+                const char *reason, queue_done_fn done, void *arg)
+{
+    char *text = cut(reason != NULL ? reason : "");
+    struct item *it =
+        ask(q, 'H', job->id, text, xasprintf("%" PRIu64 ",%d", delay_ms, count_attempt), done, arg);
+    ASSERT(q->o.ordered);
+    if (count_attempt)
+        queue_opts_keep(job->opts, job->opts_len, true, it->keep);
+    free(text);
+    q->returns++;
+}
+
 void queue_hand_back(struct queue *q, const char *id, queue_done_fn done, void *arg)
 {
+    q->returns++;
     ask(q, 'h', id, "", xstrdup(""), done, arg);
 }
 
@@ -144,6 +162,7 @@ static void on_settled(struct queue_call *c, enum queue_status s, const char *wh
         return;
     }
     struct item *it;
+    bool fenced = false;
     for (size_t i = 0; (it = list_first(&g->items, struct item, link)) != NULL; i++) {
         long long code = reply->element[i]->integer;
         list_remove(&it->link);
@@ -154,11 +173,16 @@ static void on_settled(struct queue_call *c, enum queue_status s, const char *wh
                 it->done(QUEUE_MISSING, "there is no such job", it->arg);
             else if (code == -3)
                 it->done(QUEUE_BROKEN, "what stands under its key is no job any more", it->arg);
+            else if (code == -4)
+                it->done(QUEUE_LOST, "the lease is not ours any more", it->arg);
             else
                 it->done(QUEUE_LOST, "the lock is not ours any more", it->arg);
         }
+        fenced = fenced || code == -4;
         item_free(it);
     }
+    if (fenced && !c->q->freed)
+        queue_lease_refused(c->q);
 }
 
 /* Numbers above what Lua counts exactly mean "no limit". */
@@ -174,10 +198,12 @@ static void send_group(struct queue *q, struct group *g)
 {
     char count[24], tombstone[24], points[24];
     char(*ops)[2] = xcalloc(g->n, sizeof *ops);
-    const char **argv = xcalloc(HEAD + PER_JOB * g->n, sizeof *argv);
+    const char **all = xcalloc(2 + HEAD + PER_JOB * g->n, sizeof *all), **argv = all + 2;
     put_number(count, q->o.keep_completed_count, "-1");
     put_number(tombstone, q->o.tombstone_ms, "0");
     put_number(points, q->o.metrics_points, "0");
+    all[0] = queue_lease_value(q); /* on an ordered queue */
+    all[1] = STRING_OF(HEAD);
     argv[0] = q->o.token;
     argv[1] = count;
     argv[2] = tombstone;
@@ -197,8 +223,12 @@ static void send_group(struct queue *q, struct group *g)
     }
     g->call.finish = on_settled;
     q->settles_flying++;
-    queue_call_script(q, &g->call, &queue_script_settle, (int)(HEAD + PER_JOB * g->n), argv, NULL);
-    free(argv);
+    int argc = (int)(HEAD + PER_JOB * g->n);
+    if (q->o.ordered)
+        queue_call_script(q, &g->call, &queue_script_settle_ordered, argc + 2, all, NULL);
+    else
+        queue_call_script(q, &g->call, &queue_script_settle, argc, argv, NULL);
+    free(all);
     free(ops);
 }
 
@@ -287,21 +317,22 @@ static void on_renewed(struct queue_call *c, enum queue_status s, const char *wh
 static void renew_part(struct queue *q, struct renewal *r, const char *const *ids, size_t n)
 {
     struct renewal_part *p = xcalloc(1, sizeof *p);
-    const char **argv = xcalloc(n + 2, sizeof *argv);
+    const char **argv = xcalloc(n + 3, sizeof *argv);
     char lock_ms[24];
     snprintf(lock_ms, sizeof lock_ms, "%" PRIu64, q->o.lock_ms);
     argv[0] = q->o.token;
     argv[1] = lock_ms;
+    argv[2] = queue_lease_value(q);
     p->ids = xcalloc(n > 0 ? n : 1, sizeof *p->ids);
     for (size_t i = 0; i < n; i++) {
-        argv[i + 2] = ids[i];
+        argv[i + 3] = ids[i];
         p->ids[i] = xstrdup(ids[i]);
     }
     p->call.finish = on_renewed;
     p->whole = r;
     p->n = n;
     r->parts++;
-    queue_call_script(q, &p->call, &queue_script_renew, (int)n + 2, argv, NULL);
+    queue_call_script(q, &p->call, &queue_script_renew, (int)n + 3, argv, NULL);
     free(argv);
 }
 

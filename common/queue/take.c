@@ -11,9 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/fatal.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
+#include "common/queue/order.h"
 
 #define FIELD_NAMES                                                                                          \
     "data", "name", "opts", "timestamp", "attemptsMade", "stalledCounter", "retriedOn", "dray:retried"
@@ -22,11 +24,16 @@ enum { F_DATA, F_NAME, F_OPTS, F_TIMESTAMP, F_ATTEMPTS, F_STALLED, F_RETRIED, F_
 #define JOB_MAX   "16777216" /* a larger one goes to failed: QUEUE_JOB_MAX */
 #define HEAD      2          /* values of the script's answer before the ids */
 
+enum { O_STATE, O_MS, O_WHO, O_REQUEUED, O_FAILED, O_GHOSTS, ORDERED_HEAD }; /* of take_ordered's */
+
 struct wish { /* a take not yet sent */
     struct list link;
     unsigned max;
     queue_taken_fn taken;
     void *arg;
+    queue_taken_ordered_fn ordered; /* instead of taken */
+    char **in_hand;
+    size_t n;
 };
 
 struct slot {
@@ -46,6 +53,10 @@ struct take {
     uint64_t limited_ms;
     struct queue_job *jobs;
     struct slot *slots;
+    queue_taken_ordered_fn ordered;
+    struct queue_turn turn;
+    char *who;
+    uint64_t returns; /* of the queue when this was sent */
 };
 
 struct take_call {
@@ -57,6 +68,7 @@ struct take_call {
 void queue_take(struct queue *q, unsigned max, queue_taken_fn taken, void *arg)
 {
     struct wish *w = xcalloc(1, sizeof *w);
+    ASSERT(!q->o.ordered);
     w->max = max < QUEUE_TAKE_MAX ? max : QUEUE_TAKE_MAX;
     w->taken = taken;
     w->arg = arg;
@@ -138,13 +150,33 @@ static void drop_vanished(struct queue *q, struct take *t)
     t->missing = t->n - kept;
 }
 
+/* What was taken before a hand-back or a hold was asked for has gone back with it. What stands behind a vanished job
+ * cannot stay in hand either: the next take finds it. */
+static void give_ordered(struct queue *q, struct take *t)
+{
+    size_t n = 0;
+    q->taking = false;
+    if (t->returns == q->returns)
+        while (n < t->n && t->slots[n].there)
+            n++;
+    if (t->status == QUEUE_OK && !q->freed && n < t->n && t->returns == q->returns)
+        queue_hand_back(q, t->slots[n].id, NULL, NULL);
+    t->turn.who = t->who != NULL ? t->who : "";
+    t->ordered(t->status, &t->turn, t->jobs, t->status == QUEUE_OK ? n : 0, t->arg);
+    if (t->status == QUEUE_LOST && !q->freed)
+        queue_lease_refused(q);
+}
+
 static void give(struct queue *q, struct take *t)
 {
-    drop_vanished(q, t);
+    if (t->ordered == NULL)
+        drop_vanished(q, t);
     if (t->status != QUEUE_OK && t->n > 0)
         t->status = QUEUE_UNKNOWN; /* the script has locked them, whatever kept their data away */
     q->limited_ms = t->limited_ms;
-    if (t->status == QUEUE_OK)
+    if (t->ordered != NULL)
+        give_ordered(q, t);
+    else if (t->status == QUEUE_OK)
         t->taken(QUEUE_OK, t->jobs, t->n - t->missing, t->arg);
     else
         t->taken(t->status, NULL, 0, t->arg);
@@ -156,6 +188,7 @@ static void give(struct queue *q, struct take *t)
     }
     free(t->slots);
     free(t->jobs);
+    free(t->who);
     free(t);
 }
 
@@ -251,23 +284,47 @@ static void on_data(struct queue_call *c, enum queue_status s, const char *why,
         read_one_by_one(q, t);
 }
 
+static void read_turn(struct take *t, struct redisReply *const *head)
+{
+    static const enum queue_turn_state states[] = {QUEUE_TURN_OPEN, QUEUE_TURN_PAUSED, QUEUE_TURN_HELD,
+                                                   QUEUE_TURN_BLOCKED};
+    long long v[ORDERED_HEAD];
+    size_t len;
+    for (size_t i = 0; i < ORDERED_HEAD; i++)
+        v[i] = head[i]->type == REDIS_REPLY_INTEGER ? head[i]->integer : 0;
+    if (v[O_STATE] < 0 || v[O_STATE] > 3) {
+        t->status = QUEUE_LOST;
+        return;
+    }
+    t->who = copy_of(head[O_WHO], "", &len);
+    t->turn.state = states[v[O_STATE]];
+    t->turn.retry_ms = v[O_MS] > 0 ? (uint64_t)v[O_MS] : 0;
+    t->turn.requeued = (uint64_t)v[O_REQUEUED];
+    t->turn.failed = (uint64_t)v[O_FAILED];
+    t->turn.ghosts = (uint64_t)v[O_GHOSTS];
+}
+
 /* Fills t in; its status tells what became of it. */
 static void read_ids(struct queue *q, struct take *t, const struct redisReply *reply)
 {
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < HEAD) {
+    size_t head = t->ordered != NULL ? ORDERED_HEAD : HEAD;
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < head) {
         t->status = QUEUE_BROKEN;
         return;
     }
-    long long ghosts = reply->element[0]->integer;
+    if (t->ordered != NULL)
+        read_turn(t, reply->element);
+    long long ghosts = t->ordered != NULL ? (long long)t->turn.ghosts : reply->element[0]->integer;
     if (ghosts > 0)
         log_warn("queue_ghosts", "queue=%s n=%lld", log_q(queue_name(q)), ghosts);
-    t->limited_ms = (uint64_t)(reply->element[1]->integer > 0 ? reply->element[1]->integer : 0);
-    t->n = reply->elements - HEAD;
+    if (t->ordered == NULL)
+        t->limited_ms = (uint64_t)(reply->element[1]->integer > 0 ? reply->element[1]->integer : 0);
+    t->n = reply->elements - head;
     t->jobs = xcalloc(t->n + 1, sizeof *t->jobs);
     t->slots = xcalloc(t->n + 1, sizeof *t->slots);
     for (size_t i = 0; i < t->n; i++) {
         size_t len;
-        t->jobs[i].id = t->slots[i].id = copy_of(reply->element[HEAD + i], "", &len);
+        t->jobs[i].id = t->slots[i].id = copy_of(reply->element[head + i], "", &len);
     }
 }
 
@@ -325,8 +382,59 @@ static void send_take(struct queue *q, const struct wish *w)
     send_sort(q, t);
 }
 
+static void send_take_ordered(struct queue *q, struct wish *w)
+{
+    struct take *t = xcalloc(1, sizeof *t);
+    char lock_ms[24], max[16], stalled[24], tombstone[24];
+    const char **argv = xcalloc(8 + w->n, sizeof *argv);
+    snprintf(lock_ms, sizeof lock_ms, "%" PRIu64, q->o.lock_ms);
+    snprintf(max, sizeof max, "%u", w->max);
+    snprintf(stalled, sizeof stalled, "%" PRIu64, q->o.max_stalled);
+    snprintf(tombstone, sizeof tombstone, "%" PRIu64, q->o.tombstone_ms);
+    const char *const head[] = {q->o.token, queue_lease_value(q), lock_ms, max, BYTES_MAX, JOB_MAX, stalled,
+                                tombstone};
+    memcpy(argv, head, sizeof head);
+    for (size_t i = 0; i < w->n; i++)
+        argv[8 + i] = w->in_hand[i];
+    t->ordered = w->ordered;
+    t->arg = w->arg;
+    t->returns = q->returns;
+    queue_call_script(q, &call_new(t, on_taken)->call, &queue_script_take_ordered, (int)(8 + w->n), argv,
+                      NULL);
+    send_sort(q, t);
+    free(argv);
+}
+
+void queue_take_ordered(struct queue *q, unsigned max, const char *const *in_hand, size_t n,
+                        queue_taken_ordered_fn taken, void *arg)
+{
+    struct wish *w = xcalloc(1, sizeof *w);
+    ASSERT(q->o.ordered && !q->taking);
+    q->taking = true;
+    w->max = n >= QUEUE_ORDERED_MAX        ? 0
+             : max < QUEUE_ORDERED_MAX - n ? max
+                                           : (unsigned)(QUEUE_ORDERED_MAX - n);
+    w->ordered = taken;
+    w->arg = arg;
+    w->n = n;
+    w->in_hand = xcalloc(n + 1, sizeof *w->in_hand);
+    for (size_t i = 0; i < n; i++)
+        w->in_hand[i] = xstrdup(in_hand[i]);
+    list_push_back(&q->takes, &w->link);
+}
+
+static void wish_free(struct wish *w)
+{
+    for (size_t i = 0; i < w->n; i++)
+        free(w->in_hand[i]);
+    free(w->in_hand);
+    free(w);
+}
+
 void queue_flush_takes(struct queue *q)
 {
+    if (q->o.ordered && !list_empty(&q->settles) && redis_state(q->r) == REDIS_READY)
+        return; /* a hold among them has not been sent */
     struct list now;
     list_init(&now);
     struct wish *w;
@@ -336,8 +444,11 @@ void queue_flush_takes(struct queue *q)
     }
     while ((w = list_first(&now, struct wish, link)) != NULL) {
         list_remove(&w->link);
-        send_take(q, w);
-        free(w);
+        if (w->ordered != NULL)
+            send_take_ordered(q, w);
+        else
+            send_take(q, w);
+        wish_free(w);
     }
 }
 
@@ -346,7 +457,12 @@ void queue_drop_takes(struct queue *q, enum queue_status s)
     struct wish *w;
     while ((w = list_first(&q->takes, struct wish, link)) != NULL) {
         list_remove(&w->link);
-        w->taken(s, NULL, 0, w->arg);
-        free(w);
+        if (w->ordered != NULL) {
+            q->taking = false;
+            w->ordered(s, &(struct queue_turn){.who = ""}, NULL, 0, w->arg);
+        } else {
+            w->taken(s, NULL, 0, w->arg);
+        }
+        wish_free(w);
     }
 }

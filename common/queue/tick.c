@@ -15,8 +15,10 @@
 #include "common/base/id.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/queue/order.h"
 
 #define EVERY_MS    100
+#define ORDERED_MS  200 /* there may be many partitions, and only foreign clients delay their jobs */
 #define LEASE_MS    400 /* a holder that hangs holds promotion up for so long */
 #define ASK_MS      20 /* the others ask so long after the lease should have run out, and up to as much more */
 #define PROMOTE_MAX 1000
@@ -151,7 +153,7 @@ static void chores(struct queue *q)
 {
     struct queue_tick *t = q->tick;
     uint64_t now = clock_mono_ms();
-    if (now >= t->next_stalled_ms && !t->checking)
+    if (!q->o.ordered && now >= t->next_stalled_ms && !t->checking)
         check_stalled(q);
     if (now < t->next_chores_ms)
         return;
@@ -181,13 +183,19 @@ static void on_ticked(struct queue_call *c, enum queue_status s, const char *why
     }
     long long promoted = int_at(reply, 1), due = int_at(reply, 2), lease = int_at(reply, 3);
     t->holder = int_at(reply, 0) == 1;
+    if (!t->holder && q->o.ordered) {
+        arm(q, EVERY_MS);
+        queue_lease_refused(q);
+        return;
+    }
     if (!t->holder) {
         uint64_t wait = lease > 0 && lease <= LEASE_MS ? (uint64_t)lease : LEASE_MS;
         arm(q, wait + ASK_MS + id_random_below(ASK_MS));
         return;
     }
     /* What is due before the next tick is promoted on time; a full load means that more is due now. */
-    arm(q, promoted >= PROMOTE_MAX ? 0 : due >= 0 && due < EVERY_MS ? (uint64_t)due + 1 : EVERY_MS);
+    uint64_t every = q->o.ordered ? ORDERED_MS : EVERY_MS;
+    arm(q, promoted >= PROMOTE_MAX ? 0 : due >= 0 && (uint64_t)due < every ? (uint64_t)due + 1 : every);
     if (promoted > 0 && t->events.promoted != NULL)
         t->events.promoted(q, (uint64_t)promoted, t->arg);
     if (q->tick == t && !q->freed)
@@ -200,16 +208,16 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int events)
     (void)events;
     struct queue *q = w->data;
     struct queue_tick *t = q->tick;
-    if (t->flying || redis_state(q->r) != REDIS_READY) {
+    if (t->flying || redis_state(q->r) != REDIS_READY || (q->o.ordered && !queue_lease_held(q))) {
         arm(q, EVERY_MS);
         return;
     }
     char lease[16], max[16];
     snprintf(lease, sizeof lease, "%d", LEASE_MS);
     snprintf(max, sizeof max, "%d", PROMOTE_MAX);
-    const char *argv[] = {q->o.token, lease, max};
+    const char *argv[] = {q->o.token, lease, max, queue_lease_value(q)};
     t->flying = true;
-    queue_call_script(q, call_new(on_ticked), &queue_script_tick, 3, argv, NULL);
+    queue_call_script(q, call_new(on_ticked), &queue_script_tick, 4, argv, NULL);
 }
 
 void queue_tick_start(struct queue *q, const struct queue_tick_events *events, void *arg)
@@ -242,7 +250,7 @@ void queue_tick_stop(struct queue *q)
     ev_timer_stop(q->loop, &t->timer);
     q->tick = NULL;
     free(t);
-    if (redis_state(q->r) == REDIS_READY) {
+    if (redis_state(q->r) == REDIS_READY && !q->o.ordered) {
         const char *argv[] = {q->o.token};
         queue_call_script(q, call_new(on_unticked), &queue_script_untick, 1, argv, NULL);
     }

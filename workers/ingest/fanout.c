@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/base/mem.h"
-#include "common/segment/crc32c.h"
+#include "common/queue/partition.h"
 
 #define TYPICAL_OVERHEAD 256 /* bytes that an event grows by in a batch */
 
@@ -23,7 +23,7 @@ void fanout_init(struct ingest *g)
 
 unsigned fanout_partition(const char *key, unsigned n)
 {
-    return crc32c_add(0, key, strlen(key)) % n;
+    return queue_partition_of(key, strlen(key), n);
 }
 
 bool fanout_room(const struct ingest *g, size_t n, size_t bytes, enum reply_busy *why)

@@ -1,29 +1,45 @@
 -- release: hands back active jobs locked by one token, to be taken next, in their order.
--- ARGV: token, first index of active, how many to look at, how often a job may stall (-1: this is no stall), id to leave
--- alone... Returns { released, looked at }. A job that has now stalled too often loses its lock and stays in active,
--- marked as stalled: the next stalled check fails it as it fails all others. A dead one's tick lease ends too.
+-- ARGV: token, first index of active, how many to look at, how often a job may stall (-1: this is no stall: the token
+-- lives), "1" for an ordered queue (only the oldest job counts a stall), id to leave alone... Returns { released, looked
+-- at, 1 if the token's lease was ended }. A job that has now stalled too often loses its lock and stays in active,
+-- marked as stalled: the next stalled check, or the next take of an ordered queue, fails it as it fails all others. A
+-- dead one's leases and membership end too.
 local token, first, max, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local ids = call('LRANGE', B .. 'active', first, first + max - 1)
-if limit >= 0 and call('GET', B .. 'dray:tick') == token then
-  call('DEL', B .. 'dray:tick')
+local ordered, freed = ARGV[5] == '1', 0
+if limit >= 0 then
+  local lease = redis.pcall('GET', B .. 'dray:lease')
+  if type(lease) == 'string' and string.match(lease, '^(.*)/%d+$') == token then
+    freed = call('DEL', B .. 'dray:lease')
+  end
+  if redis.pcall('GET', B .. 'dray:tick') == token then
+    call('DEL', B .. 'dray:tick')
+  end
+  redis.pcall('ZREM', B .. 'dray:members', token)
+  redis.pcall('ZREM', B .. 'dray:seen', token)
 end
+local ids = call('LRANGE', B .. 'active', first, first + max - 1)
 if #ids == 0 then
-  return { 0, 0 }
+  return { 0, 0, freed }
 end
 local spared, locks, unlock, back = {}, {}, {}, {}
-for i = 5, #ARGV do
+for i = 6, #ARGV do
   spared[ARGV[i]] = true
 end
 for i = 1, #ids do
   locks[i] = B .. ids[i] .. ':lock'
 end
 local holders = call('MGET', unpack(locks))
+local oldest = 0
+for i = 1, #ids do
+  oldest = holders[i] == token and i or oldest
+end
 for i = 1, #ids do
   if holders[i] == token and not spared[ids[i]] then
     local key = B .. ids[i]
     local exists = call('TYPE', key).ok == 'hash'
     unlock[#unlock + 1] = locks[i]
-    if exists and limit >= 0 and count_stall(key) > limit then
+    local counts = limit >= 0 and (not ordered or i == oldest)
+    if exists and counts and count_stall(key) > limit then
       call('SADD', B .. 'stalled', ids[i])
     else
       call('LREM', B .. 'active', -1, ids[i])
@@ -42,4 +58,4 @@ if #back > 0 then
   call('SREM', B .. 'stalled', unpack(back))
   call('RPUSH', target(), unpack(back)) -- active's right end is the oldest: it comes to stand at the right again
 end
-return { #back, #ids }
+return { #back, #ids, freed }

@@ -9,36 +9,11 @@ if left ~= -2 then
   return { -1, 0, left, 0 }
 end
 local now = now_ms()
-local stamp = string.format('%.0f', now)
-call('SET', B .. 'stalled-check', stamp, 'PX', interval)
+call('SET', B .. 'stalled-check', string.format('%.0f', now), 'PX', interval)
 local ids = call('SPOP', B .. 'stalled', 2000)
 local locks, failed, list, back, overrun = {}, 0, nil, 0, 0
 for i = 1, #ids do
   locks[i] = B .. ids[i] .. ':lock'
-end
-
-local function fail(id, key)
-  local job = call('HMGET', key, 'opts', 'deid')
-  if job[2] and call('PTTL', B .. 'de:' .. job[2]) < 0 then
-    call('DEL', B .. 'de:' .. job[2])
-  end
-  call('ZADD', B .. 'failed', now, id)
-  call('HSET', key, 'failedReason', 'job stalled more than allowable limit', 'finishedOn', stamp)
-  call('PUBLISH', B .. 'failed', '{"jobId":' .. cjson.encode(id) .. ', "val": "job stalled more than maxStalledCount"}')
-  local ok, opts = pcall(cjson.decode, job[1] or '{}')
-  local keep = ok and type(opts) == 'table' and opts.removeOnFail
-  local function whole(v)
-    v = type(v) == 'number' and v or -1
-    return v >= 0 and v < 2 ^ 50 and math.floor(v) or -1
-  end
-  if keep == true or keep == 0 then
-    call('ZREM', B .. 'failed', id)
-    forget({ id }, now, tombstone_ms)
-  elseif type(keep) == 'number' then
-    trim(B .. 'failed', whole(keep), 0, now, 10, tombstone_ms)
-  elseif type(keep) == 'table' then
-    trim(B .. 'failed', whole(keep.count), whole(keep.age) * 1000, now, 10, tombstone_ms)
-  end
 end
 
 local function stall(id, key)
@@ -47,7 +22,7 @@ local function stall(id, key)
     fail_ghost(id, 'job data missing', now)
     failed = failed + 1
   elseif stalls > max then
-    fail(id, key)
+    fail_stalled(id, key, now, tombstone_ms)
     failed = failed + 1
   else
     list = list or target()

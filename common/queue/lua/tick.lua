@@ -1,14 +1,18 @@
 -- tick: get or keep the lease; its holder moves due delayed jobs to where they wait, as Bull's updateDelaySet does.
--- ARGV: token, lease ms, how many to move. Returns { 1 holder, 0 not, moved, ms until the next is due or -1,
+-- ARGV: token, lease ms, how many to move, the queue's own lease ("" for one that is not ordered: on one that is, its
+-- holder is who ticks). Returns { 1 holder, 0 not, moved, ms until the next is due or -1,
 -- ms until the lease ends }. The place of a job with a priority is searched for in the whole list: what one call walks
 -- over is bounded, and the next one goes on.
 local token, lease_ms, max = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local lease = B .. 'dray:tick'
-local holder = call('GET', lease)
-if holder and holder ~= token then
+local ordered = ARGV[4] ~= ''
+local holder = call('GET', ordered and B .. 'dray:lease' or lease)
+if ordered and holder ~= ARGV[4] or not ordered and holder and holder ~= token then
   return { 0, 0, -1, call('PTTL', lease) }
 end
-call('SET', lease, token, 'PX', lease_ms)
+if not ordered then
+  call('SET', lease, token, 'PX', lease_ms)
+end
 local now = now_ms()
 local due = call('ZRANGEBYSCORE', B .. 'delayed', '-inf', now * 4096 + 4095, 'LIMIT', 0, max)
 local moved, front, looked_at, walked = {}, {}, 0, 0

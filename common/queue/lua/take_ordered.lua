@@ -1,0 +1,160 @@
+-- take_ordered: take for a queue with one processor, who holds its lease. What stands in active without an owner comes
+-- to stand in front first, in its order, and nothing is taken past a job that somebody else has in hand, nor past a
+-- held one before it is due. Locks last as long as the lease.
+-- ARGV: token, lease, lock ms, max jobs, max bytes of data in all (one job is always taken), max bytes of one job, how
+-- often a job may stall, tombstone ms, id in hand... Of what we have locked beside these nobody knows (an answer was
+-- lost): it goes back uncounted. Of what has no lock the oldest counts a stall.
+-- Returns { 0 open, 1 paused, 2 held, 3 blocked, -1 the lease is not ours; ms; held id, blocking token or present lease;
+-- requeued; failed as stalled; ids that went to failed; id... }; the ids are left in <base>dray:took as by take.
+local token, lease, lock_ms, max, max_bytes, job_max = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]),
+  tonumber(ARGV[5]), tonumber(ARGV[6])
+local max_stalled, tombstone_ms = tonumber(ARGV[7]), tonumber(ARGV[8])
+local wait, active, took = B .. 'wait', B .. 'active', B .. 'dray:took'
+local there = call('GET', B .. 'dray:lease') or ''
+if there ~= lease then
+  call('DEL', took)
+  return { -1, 0, there, 0, 0, 0 }
+end
+local now = now_ms()
+local lease_left = call('PTTL', B .. 'dray:lease')
+if lease_left >= 0 then
+  lock_ms = math.max(1, lease_left)
+end
+local in_hand = {}
+for i = 9, #ARGV do
+  in_hand[ARGV[i]] = true
+end
+local requeued, failed, ghosts = 0, 0, 0
+
+-- { id, locked by us } for what in active has no owner, oldest first; or who owns one, and for how long.
+local function look_at_active()
+  local ownerless, first = {}, -1
+  while true do
+    local ids = call('LRANGE', active, first - 999, first)
+    if #ids == 0 then
+      return ownerless
+    end
+    local locks = {}
+    for i = 1, #ids do
+      locks[i] = B .. ids[i] .. ':lock'
+    end
+    local holders = call('MGET', unpack(locks))
+    for i = #ids, 1, -1 do
+      if holders[i] and holders[i] ~= token then
+        local left = call('PTTL', locks[i])
+        return nil, holders[i], left >= 0 and left or lock_ms
+      elseif not holders[i] or not in_hand[ids[i]] then
+        ownerless[#ownerless + 1] = { ids[i], holders[i] and true }
+      end
+    end
+    first = first - 1000
+  end
+end
+
+local ownerless, owner, owned_ms = look_at_active()
+if not ownerless then
+  call('DEL', took)
+  return { 3, owned_ms, owner, 0, 0, 0 }
+end
+local list, first_stalled = target(), nil
+for i = 1, #ownerless do
+  first_stalled = first_stalled or not ownerless[i][2] and i
+end
+for i = #ownerless, 1, -1 do
+  local id, ours = ownerless[i][1], ownerless[i][2]
+  local key = B .. id
+  local kind = call('TYPE', key).ok
+  call('LREM', active, -1, id)
+  if ours then
+    call('DEL', key .. ':lock')
+  end
+  if kind ~= 'hash' then
+    fail_ghost(id, 'job data missing', now)
+    ghosts = ghosts + 1
+  else
+    local stalls = i == first_stalled and count_stall(key) or tonumber(call('HGET', key, 'stalledCounter')) or 0
+    if stalls > max_stalled and not ours then
+      fail_stalled(id, key, now, tombstone_ms)
+      failed = failed + 1
+    else
+      put_in_front(list, id)
+      if not ours then
+        call('PUBLISH', B .. 'stalled@', id)
+      end
+      requeued = requeued + 1
+    end
+  end
+  call('SREM', B .. 'stalled', id)
+end
+if list ~= wait then
+  call('DEL', took)
+  return { 1, 0, '', requeued, failed, ghosts }
+end
+
+local held = call('HMGET', B .. 'dray:hold', 'id', 'due')
+local held_id, due = held[1], tonumber(held[2]) or 0
+if due <= now then
+  held_id = nil
+end
+local state, state_ms, state_who = 0, 0, ''
+local taken, dealt, bytes, new = {}, 0, 0, {}
+local ids = max > 0 and call('LRANGE', wait, -max, -1) or {}
+
+-- Is the lock ours now? Otherwise nothing is taken from here on.
+local function lock(id)
+  local key = B .. id .. ':lock'
+  local holder = call('GET', key)
+  local left = holder and call('PTTL', key)
+  if holder == token and (in_hand[id] or new[id]) then
+    return false -- the id stands in the queue twice: the first comes to its end before
+  elseif holder and holder ~= token and left ~= -1 then
+    state, state_ms, state_who = 3, math.max(0, left), holder
+    return false
+  end
+  call('SET', key, token, 'PX', lock_ms)
+  return true
+end
+
+for i = #ids, 1, -1 do
+  local id = ids[i]
+  if id == held_id then
+    state, state_ms, state_who = 2, due - now, id
+    break
+  end
+  local size = redis.pcall('HSTRLEN', B .. id, 'data')
+  if type(size) ~= 'number' or size == 0 then
+    fail_ghost(id, 'job data missing', now)
+    ghosts = ghosts + 1
+  elseif size > job_max then
+    fail_ghost(id, 'job data too large', now)
+    ghosts = ghosts + 1
+  elseif string.find(id, '%z') then
+    fail_ghost(id, 'job id with a NUL byte', now)
+    ghosts = ghosts + 1
+  elseif bytes + size > max_bytes and #taken > 0 or not lock(id) then
+    break
+  else
+    taken[#taken + 1] = id
+    new[id] = true
+    bytes = bytes + size
+  end
+  dealt = dealt + 1
+end
+if dealt > 0 then
+  call('LTRIM', wait, 0, -dealt - 1)
+  redis.pcall('ZREM', B .. 'priority', unpack(ids, #ids - dealt + 1))
+elseif #ids == 0 and max > 0 then
+  call('PUBLISH', B .. 'drained', '')
+end
+call('DEL', took)
+if #taken > 0 then
+  call('LPUSH', active, unpack(taken))
+  call('RPUSH', took, unpack(taken))
+  call('PEXPIRE', took, lock_ms)
+  local stamp = string.format('%.0f', now)
+  for i = 1, #taken do
+    call('HSET', B .. taken[i], 'processedOn', stamp)
+  end
+  publish_each(B .. 'active@' .. token, taken)
+end
+return { state, state_ms, state_who, requeued, failed, ghosts, unpack(taken) }
