@@ -58,12 +58,14 @@ static const char counts_text[] =
     ;
 static const char take_ordered_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/heard.lua.h"
 #include "common/queue/lua/stalled_out.lua.h"
 #include "common/queue/lua/order.lua.h"
 #include "common/queue/lua/take_ordered.lua.h"
     ;
 static const char settle_ordered_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/heard.lua.h"
 #include "common/queue/lua/order.lua.h"
     "local function settle()\n"
 #include "common/queue/lua/settle.lua.h"
