@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """make bench: what dray costs, as ratios against something run in the same minutes.
 
-usage: bench.py --build DIR [--only intake,e2e,order,takeover,redis,restart,memory] [--seconds N] [--rounds N]
+usage: bench.py --build DIR [--only intake,e2e,order,takeover,redis,worker,restart,memory] [--seconds N] [--rounds N]
+    [--aof]
 
 Machines are shared and noisy: figures are medians over interleaved rounds, and every rate stands beside that of a
 peer in the same round. CPU is utime + stime of the processes in question from /proc, divided by requests.
@@ -22,9 +23,10 @@ import order    # noqa: E402
 import restart  # noqa: E402
 import scripts  # noqa: E402
 import takeover  # noqa: E402
+import worker   # noqa: E402
 
 SECTIONS = {"intake": intake.main, "e2e": e2e.main, "order": order.main, "takeover": takeover.main,
-            "redis": scripts.main, "restart": restart.main, "memory": memory.main}
+            "redis": scripts.main, "worker": worker.main, "restart": restart.main, "memory": memory.main}
 
 
 def main():
@@ -33,6 +35,7 @@ def main():
     parser.add_argument("--only", default=",".join(SECTIONS))
     parser.add_argument("--seconds", type=float, default=5, help="of load in one measurement")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--aof", action="store_true", help="worker: Redis with its append-only file, everysec")
     args = parser.parse_args()
     args.build = os.path.abspath(args.build)
     for name in args.only.split(","):
