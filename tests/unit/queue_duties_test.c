@@ -89,6 +89,25 @@ static void limiter_by_group(void **state)
     is("0", "HEXISTS " B "limiter:index 2:red");
 }
 
+/* Keys of the limiter that are something else stop nobody. */
+static void limiter_of_other_keys(void **state)
+{
+    struct rig *g = *state;
+    struct queue_options o = queue_options(TOKEN);
+    o.limiter_jobs = 2;
+    o.limiter_ms = 60000;
+    reopen(g, &o);
+    add_many(g, "b", 1);
+    server_ask(&server, "RPUSH " B "limiter x");
+    server_ask(&server, "SET " B "limiter:limited x");
+    assert_string_equal(take(g, 5), "b0:{}:0:0");
+    o.limiter_by_group = true;
+    reopen(g, &o);
+    plant("1:red", "{}");
+    server_ask(&server, "RPUSH " B "limiter:red x");
+    assert_string_equal(take(g, 5), "1:red:{\"n\":1}:0:0");
+}
+
 /* ---- Bull's metrics */
 
 static void metrics_are_bulls(void **state)
@@ -378,15 +397,11 @@ static void a_full_redis_drains(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(limiter_counts_for_all),
-        T(limiter_by_group),
-        T(metrics_are_bulls),
-        T(settling_out_of_order),
-        T(many_are_published_when_heard),
-        T(takes_are_bounded_by_bytes),
-        T(a_renewed_lock_is_no_proof_of_life),
-        T(what_is_no_job_ends_in_failed),
-        T(odd_fields_do_not_stop_a_queue),
+        T(limiter_counts_for_all),        T(limiter_by_group),
+        T(limiter_of_other_keys),         T(metrics_are_bulls),
+        T(settling_out_of_order),         T(many_are_published_when_heard),
+        T(takes_are_bounded_by_bytes),    T(a_renewed_lock_is_no_proof_of_life),
+        T(what_is_no_job_ends_in_failed), T(odd_fields_do_not_stop_a_queue),
         T(a_full_redis_drains),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);

@@ -60,6 +60,12 @@ local function group_delay(id)
   return delay
 end
 
+-- A limit that cannot be kept (its keys are something else) stops nobody.
+local function is_limited(id)
+  local ok, delay = pcall(group_delay, id)
+  return ok and delay > 0
+end
+
 -- A lock that never ends is nobody's.
 local function lock(key)
   return call('SET', key, token, 'PX', lock_ms, 'NX')
@@ -80,7 +86,7 @@ for i = #ids, 1, -1 do
     break
   elseif not lock(key .. ':lock') then
     held[#held + 1] = id
-  elseif by_group and limit > 0 and group_delay(id) > 0 then
+  elseif by_group and limit > 0 and is_limited(id) then
     call('DEL', key .. ':lock')
   else
     taken[#taken + 1] = id
@@ -112,11 +118,11 @@ if #taken > 0 then
     if left_ms < 0 then
       call('SET', limiter, #taken, 'PX', window_ms)
     else
-      call('INCRBY', limiter, #taken)
+      redis.pcall('INCRBY', limiter, #taken)
     end
     if call('EXISTS', limiter .. ':limited') == 1 then -- Bull's workers had put them off
-      call('SREM', limiter .. ':limited', unpack(taken))
-      call('HDEL', limiter .. ':index', unpack(taken))
+      redis.pcall('SREM', limiter .. ':limited', unpack(taken))
+      redis.pcall('HDEL', limiter .. ':index', unpack(taken))
     end
   end
 else
