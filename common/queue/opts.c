@@ -1,49 +1,60 @@
 /* opts - what a job's own options (Bull's, as JSON text) say. Most jobs have none of these; they cost one search. */
 #include "common/queue/internal.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-static json_t *load(const char *opts, size_t len, const char *hint)
+#include "common/event/json.h"
+
+/* Is there something of one of these names in the options? Then o is the object. */
+static bool load(const char *opts, size_t len, const char *const *hints, size_t n, struct json_slice *o)
 {
-    if (opts == NULL || memmem(opts, len, hint, strlen(hint)) == NULL)
-        return NULL;
-    json_t *o = json_loadb(opts, len, JSON_ALLOW_NUL, NULL);
-    if (json_is_object(o))
-        return o;
-    json_decref(o);
-    return NULL;
+    struct json_scan scan;
+    size_t i = 0;
+
+    while (opts != NULL && i < n && memmem(opts, len, hints[i], strlen(hints[i])) == NULL)
+        i++;
+    if (opts == NULL || i == n)
+        return false;
+    json_scan_init(&scan, opts, len);
+    return json_scan_value(&scan, o) == 0 && json_scan_end(&scan) == 0 && o->type == JSON_OBJECT;
 }
 
-static bool number_in(const json_t *v, double max, double *out)
+static bool number_in(const struct json_slice *v, double max, double *out)
 {
-    if (!json_is_number(v))
+    char text[64];
+
+    if (v->type != JSON_NUMBER || v->len >= sizeof text)
         return false;
-    *out = floor(json_number_value(v));
+    memcpy(text, v->text, v->len);
+    text[v->len] = '\0';
+    *out = floor(strtod(text, NULL));
     return *out >= 0 && *out <= max;
 }
 
 /* true: remove at once; false: keep all; a number: keep so many; {count, age in s}. */
-static bool read_keep(const json_t *v, double *count, double *age_ms)
+static bool read_keep(const struct json_slice *v, double *count, double *age_ms)
 {
+    struct json_slice part;
+
     *count = -1;
     *age_ms = 0;
-    if (json_is_true(v)) {
+    if (v->type == JSON_TRUE) {
         *count = 0;
         return true;
     }
-    if (json_is_false(v))
+    if (v->type == JSON_FALSE)
         return true;
     if (number_in(v, 1e12, count))
         return true;
     *count = -1;
-    if (!json_is_object(v))
-        return json_is_number(v); /* below nothing or beyond counting: all stay */
-    if (!number_in(json_object_get(v, "count"), 1e12, count))
+    if (v->type != JSON_OBJECT)
+        return v->type == JSON_NUMBER; /* below nothing or beyond counting: all stay */
+    if (!json_find(v, "count", &part) || !number_in(&part, 1e12, count))
         *count = -1;
-    if (!number_in(json_object_get(v, "age"), 1e10, age_ms))
+    if (!json_find(v, "age", &part) || !number_in(&part, 1e10, age_ms))
         *age_ms = 0;
     *age_ms *= 1000;
     return true;
@@ -52,30 +63,27 @@ static bool read_keep(const json_t *v, double *count, double *age_ms)
 void queue_opts_keep(const char *opts, size_t len, bool failed, char dst[QUEUE_KEEP_SIZE])
 {
     static const char *const hints[] = {"removeOn", "stackTraceLimit", "debounce"};
-    json_t *o = NULL;
+    struct json_slice o, v;
     char own[64] = ",", traces[16] = "";
     double count = -1, age = 0, limit = 0;
     bool debounced;
 
     dst[0] = '\0';
-    for (size_t i = 0; o == NULL && i < sizeof hints / sizeof *hints; i++)
-        o = load(opts, len, hints[i]);
-    if (o == NULL)
+    if (!load(opts, len, hints, sizeof hints / sizeof *hints, &o))
         return;
-    debounced = json_is_object(json_object_get(o, "debounce"));
-    if (read_keep(json_object_get(o, failed ? "removeOnFail" : "removeOnComplete"), &count, &age))
+    debounced = json_find(&o, "debounce", &v) && v.type == JSON_OBJECT;
+    if (json_find(&o, failed ? "removeOnFail" : "removeOnComplete", &v) && read_keep(&v, &count, &age))
         snprintf(own, sizeof own, "%.0f,%.0f", count, age);
-    if (number_in(json_object_get(o, "stackTraceLimit"), 1000, &limit) && limit > 0)
+    if (json_find(&o, "stackTraceLimit", &v) && number_in(&v, 1000, &limit) && limit > 0)
         snprintf(traces, sizeof traces, "%.0f", limit);
     if (strcmp(own, ",") != 0 || traces[0] != '\0' || debounced)
         snprintf(dst, QUEUE_KEEP_SIZE, "%s,%s,%s", own, traces, debounced ? "d" : "");
-    json_decref(o);
 }
 
 bool queue_opts_lifo(const char *opts, size_t len)
 {
-    json_t *o = load(opts, len, "lifo");
-    bool lifo = o != NULL && json_is_true(json_object_get(o, "lifo"));
-    json_decref(o);
-    return lifo;
+    static const char *const hint = "lifo";
+    struct json_slice o, v;
+
+    return load(opts, len, &hint, 1, &o) && json_find(&o, "lifo", &v) && v.type == JSON_TRUE;
 }

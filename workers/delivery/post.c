@@ -185,9 +185,10 @@ static uint64_t timeout_of(const struct job *j)
     uint64_t ms = j->lane->dest->conf->timeout_ms,
              all = ms > 0 ? ms : j->lane->dest->d->conf->delivery.timeout_ms,
              sdk_ms = j->payload.sdk != NULL ? j->payload.sdk->timeout_ms : 0, own_ms;
-    struct backoff_own own;
+    struct backoff_own own = {0};
 
-    backoff_parse_opts(j->q.opts, j->q.opts_len, &own);
+    if (memmem(j->q.opts, j->q.opts_len, "timeout", 7) != NULL)
+        backoff_parse_opts(j->q.opts, j->q.opts_len, &own);
     own_ms = own.timeout_ms > 0 ? own.timeout_ms : sdk_ms;
     return own_ms > 0 && own_ms < all ? own_ms : ms;
 }
@@ -225,7 +226,6 @@ static int ask(struct job *j, char *why, size_t size)
     j->key_header = key_header(j->q.id);
     headers[2] = j->key_header;
     headers[3] = auth[0] != '\0' ? auth : NULL;
-    o.timeout_ms = timeout_of(j);
     o.timeout_ms = timeout_of(j);
     o.pieces = j->payload.pieces;
     o.n_pieces = j->payload.n_pieces;
