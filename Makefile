@@ -55,7 +55,7 @@ DRIVERS   := $(patsubst %.c,$(O)/%,$(wildcard tests/interop/*_driver.c))
 BENCH     := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*_bench.c))
 LUA_GEN   := $(patsubst %,$(B)/gen/%.h,$(LUA))
 
-.PHONY: all setup install check check-unit demo run bench soak fuzz lint format format-check layers headers tables \
+.PHONY: all setup install check check-unit demo run bench soak fuzz model lint format format-check layers headers tables \
         clean help units fuzzers benches asan
 .SECONDARY:
 
@@ -73,6 +73,7 @@ help:
 ## bench          figures, as ratios measured side by side
 ## soak           the long runs with full counts
 ## fuzz           every fuzzer for half a minute
+## model          the queue's rules as models, checked by spin (under a minute; ARGS=--deep: the large ones)
 ## lint layers headers tables format   the checks of the house, and the formatter
 ## install        to DESTDIR/PREFIX
 
@@ -155,6 +156,9 @@ soak: setup
 fuzz: setup
 	@$(MAKE) --no-print-directory -s -j$(JOBS) VARIANT=fuzz fuzzers
 	@sh tests/fuzz/run.sh $(B)/fuzz/tests/fuzz $(or $(SECONDS_EACH),30)
+
+model: setup
+	@$(PYTHON) tests/model/run.py $(ARGS)
 
 OURS := $(wildcard common/*/*.[ch] ipc/*.[ch] workers/*.[ch] workers/*/*.[ch] workers/*/*/*.[ch] master/*.[ch] master/cli/*.[ch] \
         tests/*/*.[ch])

@@ -13,6 +13,7 @@ libcmocka-dev python3 python3-pytest python3-redis python3-msgpack
 nodejs npm
 clang clang-format clang-tidy cppcheck libclang-rt-14-dev
 nginx-light procps strace
+spin
 "
 
 missing=""

@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 """Runs the tests and closes with one line: N passed, N failed.
 
-usage: check.py [--build DIR] [--only unit|proc|fault|e2e|interop] [--soak] [--jobs N] [-v] [FILE or -k EXPR ...]
+usage: check.py [--build DIR] [--only unit|model|proc|fault|e2e|interop] [--soak] [--jobs N] [-v] [FILE or -k EXPR ...]
 
-Unit tests are the executables DIR/asan/tests/unit/*_test; everything else is pytest, one process a file. Words that
+Unit tests are the executables DIR/asan/tests/unit/*_test, models are what model/run.py says; everything else is pytest,
+one process a file. Words that
 are not options of this program go to pytest (-k EXPR, ...); a FILE runs that file alone. Exit status 0 only if
 something ran and nothing failed.
 """
@@ -22,7 +23,7 @@ import time
 
 TESTS = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(TESTS)
-KINDS = ("unit", "proc", "fault", "e2e", "interop")
+KINDS = ("unit", "model", "proc", "fault", "e2e", "interop")
 PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable  # where apt puts pytest
 UNIT_LIMIT = 60
 FILE_LIMIT, SOAK_LIMIT = 600, 4 * 3600
@@ -93,6 +94,29 @@ def run_unit(path, tally):
     elif not bad:
         with tally.lock:
             tally.say("ok   %s: %d tests (%.1f s)" % (name, len(good), seconds))
+
+
+# ---- models
+
+def run_models(tally):
+    process = subprocess.Popen([PYTHON, os.path.join(TESTS, "model/run.py"), "--json"], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    timer = threading.Timer(FILE_LIMIT, os.killpg, (process.pid, signal.SIGKILL))
+    timer.start()
+    other, seen, bad = [], 0, 0
+    for line in process.stdout:
+        text = line.decode("utf-8", "replace")
+        if not text.startswith("{"):
+            other.append(text)
+            continue
+        record = json.loads(text)
+        seen += 1
+        bad += record["outcome"] != "passed"
+        tally.add(record["test"], record["outcome"], record["seconds"], record["text"])
+    code = process.wait()
+    timer.cancel()
+    if seen == 0 or code != (1 if bad else 0):
+        tally.add("model", "failed", 0, "run.py ended with %s\n%s" % (code, tail("".join(other))))
 
 
 # ---- Python
@@ -220,8 +244,11 @@ def main():
         units = [u for u in units if os.path.basename(u) in names]
         paths = [p for p in paths if p in files]
     with concurrent.futures.ThreadPoolExecutor(max(1, options.jobs)) as pool:
+        models = pool.submit(run_models, tally) if "model" in kinds and not (options.soak or options.rest or files) else None
         list(pool.map(lambda u: run_unit(u, tally), units))
         list(pool.map(lambda p: run_file(p, options, tally), [p for p in paths if not is_alone(p)]))
+        if models is not None:
+            models.result()
     for p in paths:
         if is_alone(p):
             run_file(p, options, tally)
