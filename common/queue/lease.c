@@ -31,7 +31,7 @@ struct queue_lease {
     void *arg;
     bool want, held, giving_up;
     bool asking, renewing; /* a call is on the way */
-    char *value;           /* as last granted; NULL: none */
+    char *value;           /* as last granted, also when it is lost; NULL: never */
     int64_t client_id;     /* of the connection it was granted on */
     uint64_t sent_ms, next_ms, trusted_ms;
     ev_timer timer;
@@ -74,8 +74,6 @@ static void send_op(struct queue *q, const char *op,
 
 static void forget(struct queue_lease *l)
 {
-    free(l->value);
-    l->value = NULL;
     l->held = l->giving_up = false;
 }
 
@@ -160,6 +158,7 @@ static void on_asked(struct queue_call *c, enum queue_status s, const char *why,
         return;
     }
     forget(l);
+    free(l->value);
     l->value = xstrdup(a.value);
     l->client_id = redis_client_id(q->r);
     l->trusted_ms = l->sent_ms + q->o.lease_ms - NO_TRUST(q->o.lease_ms);
@@ -282,8 +281,8 @@ void queue_lease_stop(struct queue *q)
     ev_timer_stop(q->loop, &l->timer);
     if (l->value != NULL && redis_state(q->r) == REDIS_READY)
         send_op(q, "x", on_given_up);
-    forget(l);
     q->lease = NULL;
+    free(l->value);
     free(l);
 }
 

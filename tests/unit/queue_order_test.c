@@ -315,6 +315,46 @@ static void handing_back_what_is_not_begun(void **state)
     is("b4,b3,b2", "LRANGE " B "wait 0 -1");
 }
 
+/* Locks of one holder run out within a millisecond, not at once: what went back meanwhile would stand before it. */
+static void what_is_newer_and_has_no_lock_any_more_goes_along(void **state)
+{
+    struct holder *h = *state;
+    add_jobs(h, "b1 b2 b3 b4");
+    take_in_order(h, 3, "");
+    server_ask(&server, "DEL " B "b3:lock");
+    assert_int_equal(hand_back(&h->g, "b2"), QUEUE_OK);
+    is("b4,b3,b2", "LRANGE " B "wait 0 -1");
+    is("b1", "LRANGE " B "active 0 -1");
+    take_in_order(h, 9, "b1");
+    server_ask(&server, "DEL " B "b3:lock");
+    assert_int_equal(hold(h, "b1", 0, true), QUEUE_OK);
+    is("b4,b3,b2,b1", "LRANGE " B "wait 0 -1");
+    take_in_order(h, 3, "");
+    server_ask(&server, "MSET " B "b2:lock dead");
+    server_ask(&server, "DEL " B "b1:lock " B "b3:lock");
+    assert_int_equal(release(&h->g, "dead"), 2);
+    is("b4,b3,b2", "LRANGE " B "wait 0 -1");
+    is("b1", "LRANGE " B "active 0 -1"); /* is older: the next take puts it in front */
+    is("0", "HEXISTS " B "b3 stalledCounter");
+    assert_string_equal(take_in_order(h, 9, ""), "b1 b2 b3 b4");
+}
+
+/* Only where Redis forbids CLIENT KILL can an earlier connection's commands still run. */
+static void what_an_earlier_connection_hands_back(void **state)
+{
+    struct holder *h = *state;
+    add_jobs(h, "b1 b2");
+    take_in_order(h, 1, "");
+    server_ask(&server, "SET " B "dray:lease " TOKEN "/2"); /* a later one has got the lease, and the job */
+    assert_int_equal(hand_back(&h->g, "b1"), QUEUE_LOST);
+    is("b1", "LRANGE " B "active 0 -1");
+    is(TOKEN, "GET " B "b1:lock");
+    server_ask(&server, "SET " B "dray:lease " OTHER "/3");
+    assert_int_equal(hand_back(&h->g, "b1"), QUEUE_OK); /* another's lease: the lock tells whose it is */
+    is("b2,b1", "LRANGE " B "wait 0 -1");
+    server_ask(&server, "DEL " B "dray:lease");
+}
+
 /* ---- one dies, another goes on */
 
 static void a_dead_holder_is_released(void **state)
@@ -472,6 +512,8 @@ int main(void)
         H(a_hold_beside_other_settles_of_the_turn),
         H(a_hold_overtakes_no_take),
         H(handing_back_what_is_not_begun),
+        H(what_is_newer_and_has_no_lock_any_more_goes_along),
+        H(what_an_earlier_connection_hands_back),
         H(a_dead_holder_is_released),
         H(a_job_that_kills_its_holders_fails),
         H(a_dead_host_is_waited_for),

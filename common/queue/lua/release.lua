@@ -1,6 +1,7 @@
 -- release: hands back active jobs locked by one token, to be taken next, in their order.
 -- ARGV: token, first index of active, how many to look at, how often a job may stall (-1: this is no stall: the token
--- lives), "1" for an ordered queue (only the oldest job counts a stall), id to leave alone... Returns { released, looked
+-- lives), "1" for an ordered queue (only the oldest job counts a stall; what is newer and has no lock any more
+-- goes along, or it would come to stand before it), id to leave alone... Returns { released, looked
 -- at, 1 if the token's lease was ended }. A job that has now stalled too often loses its lock and stays in active,
 -- marked as stalled: the next stalled check, or the next take of an ordered queue, fails it as it fails all others. A
 -- dead one's leases and membership end too.
@@ -31,10 +32,10 @@ end
 local holders = call('MGET', unpack(locks))
 local oldest = 0
 for i = 1, #ids do
-  oldest = holders[i] == token and i or oldest
+  oldest = holders[i] == token and not spared[ids[i]] and i or oldest
 end
 for i = 1, #ids do
-  if holders[i] == token and not spared[ids[i]] then
+  if holders[i] == token and not spared[ids[i]] or ordered and not holders[i] and i < oldest then
     local key = B .. ids[i]
     local exists = call('TYPE', key).ok == 'hash'
     unlock[#unlock + 1] = locks[i]

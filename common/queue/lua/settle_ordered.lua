@@ -1,14 +1,18 @@
 -- settle_ordered: settle for a queue with one processor, who holds its lease; the function settle is the text of
 -- settle.lua. ARGV: lease, number of values before the jobs'; then as settle has it, with one more op:
 --   H held: to the front again; extra = "ms before which nothing is taken,1 (text counts as a failed attempt) or 0"
--- With h and H goes all of ours that was taken after the job, in order. All but h need the lease.
+-- With h and H goes all of ours that was taken after the job, in order. All but h need the lease; h is refused when we
+-- have a later one: an earlier connection sent it.
 -- Returns as settle does; -4 the lease is not ours, -2 also for what went back with another.
 local lease, first = table.remove(ARGV, 1), tonumber(table.remove(ARGV, 1)) + 1
 local token, now = ARGV[1], now_ms()
-local fenced = call('GET', B .. 'dray:lease') ~= lease
+local there = call('GET', B .. 'dray:lease') or ''
+local fenced = there ~= lease
+local outdated = fenced and string.match(there, '^(.*)/%d+$') == token
 local list = target()
 
--- What is ours and stands to the left of id in active was taken after it.
+-- What is ours and stands to the left of id in active was taken after it. What has no lock any more was ours: left there
+-- it would come to stand before it.
 local function hand_back_behind(id)
   local ids, at = call('LRANGE', B .. 'active', 0, -1), 0
   for i = 1, #ids do
@@ -16,7 +20,7 @@ local function hand_back_behind(id)
   end
   for i = 1, at - 1 do
     local lock = B .. ids[i] .. ':lock'
-    if call('GET', lock) == token then
+    if (call('GET', lock) or token) == token then
       call('LREM', B .. 'active', -1, ids[i])
       call('DEL', lock)
       call('SREM', B .. 'stalled', ids[i])
@@ -30,7 +34,7 @@ local codes, asked, holds, kept = {}, {}, {}, {}
 for at = first, #ARGV, 5 do
   local op, id, extra = ARGV[at], ARGV[at + 1], ARGV[at + 3]
   local place = (at - first) / 5 + 1
-  if fenced and op ~= 'h' then
+  if fenced and (op ~= 'h' or outdated) then
     codes[place] = -4
   else
     if (op == 'h' or op == 'H') and call('EXISTS', B .. id) == 1 and call('GET', B .. id .. ':lock') == token then
