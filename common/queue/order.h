@@ -27,8 +27,9 @@ struct queue_lease_events {
 };
 /* Once for each ordered queue; nothing is asked for before want. Never calls back inside the call. */
 void queue_lease_start(struct queue *q, const struct queue_lease_events *events, void *arg);
-/* true: asks until it is granted, then renews by itself each third of lease_ms. false: gives it up, behind all settles
- * asked for so far, without calling lost; take nothing after it. May be called again at any time. */
+/* true: asks until it is granted, then renews by itself each third of lease_ms. false: gives it up, without calling
+ * lost, behind all settles asked for so far and any take under way (hand back what that brings); take nothing after it.
+ * May be called again at any time. queue_free alone leaves the lease to run out. */
 void queue_lease_want(struct queue *q, bool want);
 /* Asks now instead of at the next try: a holder was released elsewhere. queue_release_token does it by itself. */
 void queue_lease_poke(struct queue *q);
