@@ -57,11 +57,11 @@ static uint64_t paused_until(const struct lane *l)
 
 static bool may_take(const struct lane *l, const struct places *p, uint64_t now_ms)
 {
-    return l->hungry && l->asked == 0 && !l->take_lost && paused_until(l) <= now_ms &&
+    return !lane_ordered(l) && l->hungry && l->asked == 0 && !l->take_lost && paused_until(l) <= now_ms &&
            room_of(l->dest, p) > 0;
 }
 
-static struct job *new_job(struct lane *l, const struct queue_job *q)
+struct job *claim_job(struct lane *l, const struct queue_job *q)
 {
     size_t id = strlen(q->id) + 1, name = strlen(q->name) + 1,
            bytes = id + name + q->data_len + q->opts_len + 2;
@@ -157,7 +157,7 @@ static void take_in_hand(struct lane *l, const struct queue_job *q)
         log_info("job_retaken", "queue=%s job=%s", l->name, log_q(q->id));
         return;
     }
-    j = d->draining ? NULL : new_job(l, q);
+    j = d->draining ? NULL : claim_job(l, q);
     if (j == NULL) {
         if (!d->draining)
             l->limited_until_ms = clock_mono_ms() + NO_MEMORY_MS;
@@ -184,18 +184,28 @@ void claim_return(struct job *j)
     claim_forget(j);
 }
 
-static void on_taken(enum queue_status s, const struct queue_job *jobs, size_t n, void *arg)
+/* What the takes under way may become in requests: of an ordered lane's jobs one at a time is posted. */
+static unsigned places_of(const struct lane *l, unsigned n)
 {
-    struct lane *l = arg;
-    struct delivery *d = l->dest->d;
+    return lane_ordered(l) && n > 0 ? 1 : n;
+}
+
+void claim_asked(struct lane *l, unsigned n)
+{
+    l->asked = n;
+    l->dest->asked += places_of(l, n);
+    l->wakes_seen = l->wakes;
+    l->taken_us = clock_mono_us();
+}
+
+void claim_answered(struct lane *l, enum queue_status s, size_t n)
+{
     unsigned asked = l->asked;
 
-    delivery_count_reply(d, SCRIPT_TAKE, l->taken_us, s, NULL);
-    l->dest->asked -= asked;
+    delivery_count_reply(l->dest->d, SCRIPT_TAKE, l->taken_us, s, NULL);
+    l->dest->asked -= places_of(l, asked);
     l->asked = 0;
     l->refused = false;
-    for (size_t i = 0; i < n; i++)
-        take_in_hand(l, &jobs[i]);
     if (s == QUEUE_OK && queue_limited_ms(l->queue) > 0) {
         l->limited_until_ms = clock_mono_ms() + queue_limited_ms(l->queue); /* and hungry still */
     } else if (s == QUEUE_OK && n < asked && l->limited_until_ms <= clock_mono_ms()) {
@@ -207,17 +217,39 @@ static void on_taken(enum queue_status s, const struct queue_job *jobs, size_t n
         l->refused = true;
         l->hungry = false; /* the next second, or the reconnect, asks again */
     }
+}
+
+static void on_taken(enum queue_status s, const struct queue_job *jobs, size_t n, void *arg)
+{
+    struct lane *l = arg;
+    struct delivery *d = l->dest->d;
+
+    claim_answered(l, s, n);
+    for (size_t i = 0; i < n; i++)
+        take_in_hand(l, &jobs[i]);
     claim_pump(d);
     delivery_look(d);
 }
 
 static void take(struct lane *l, unsigned n)
 {
-    l->asked = n;
-    l->dest->asked += n;
-    l->wakes_seen = l->wakes;
-    l->taken_us = clock_mono_us();
+    claim_asked(l, n);
     queue_take(l->queue, n, on_taken, l);
+}
+
+static void take_ordered(struct delivery *d, uint64_t now_ms)
+{
+    for (size_t i = 0; i < d->n_lanes; i++) {
+        struct lane *l = &d->lanes[i];
+        unsigned n;
+
+        if (!lane_ordered(l) || !l->order.held)
+            continue;
+        order_pump(l);
+        n = order_room(l, now_ms);
+        if (n > 0)
+            order_take(l, n);
+    }
 }
 
 static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -233,7 +265,7 @@ static void wait_for_pauses(struct delivery *d, uint64_t now_ms)
     for (size_t i = 0; i < d->n_lanes; i++) {
         uint64_t until = paused_until(&d->lanes[i]);
 
-        if (d->lanes[i].hungry && until > now_ms && (next == 0 || until < next))
+        if ((d->lanes[i].hungry || d->lanes[i].order.held) && until > now_ms && (next == 0 || until < next))
             next = until;
     }
     ev_timer_stop(d->loop, &d->pause_timer);
@@ -251,8 +283,10 @@ void claim_pump(struct delivery *d)
     unsigned ready = 0, share;
     size_t first = d->next_lane;
 
-    if (d->draining || redis_state(d->redis) != REDIS_READY || d->job_bytes >= JOB_BYTES_MAX)
+    if (d->draining || redis_state(d->redis) != REDIS_READY || d->job_bytes >= JOB_BYTES_MAX ||
+        !home_agreed(d))
         return;
+    take_ordered(d, now_ms);
     for (size_t i = 0; i < d->n_dests; i++) {
         unsigned taken = taken_of(&d->dests[i]);
 
@@ -328,7 +362,7 @@ void claim_renew(struct delivery *d)
         struct job *j;
         size_t n = 0;
 
-        if (list_empty(&l->jobs))
+        if (list_empty(&l->jobs) || lane_ordered(l)) /* with the lease its locks are renewed too */
             continue;
         ids = xcalloc(d->jobs, sizeof(*ids));
         list_foreach(j, &l->jobs, struct job, link) ids[n++] = j->q.id;

@@ -58,6 +58,7 @@ static void on_redis_ready(struct redis *r, int64_t client_id, void *arg)
     }
     child_ready(d->child);
     ev_timer_stop(d->loop, &d->ready_timer);
+    home_check(d);
     intake_credit(d);
     settle_pump(d);
     intake_pump(d);
@@ -122,10 +123,13 @@ static void on_second(struct ev_loop *loop, ev_timer *t, int revents)
     for (size_t i = 0; i < d->n_lanes; i++)
         if (d->lanes[i].refused)
             claim_wake(&d->lanes[i]);
+    if (!home_agreed(d))
+        home_check(d);
     settle_pump(d);
     intake_pump(d);
     recover_start(d);
     reap_second(d);
+    order_second(d);
 }
 
 static void start_timer(struct delivery *d, ev_timer *t, void (*fn)(struct ev_loop *, ev_timer *, int),
@@ -202,6 +206,9 @@ static int start(struct child *child, void *state, enum exitcode *code)
     queue_register_scripts();
     snprintf(name, sizeof(name), "dray:w:%s", child_token(child)); /* reap looks for it */
     redis.client_name = name;
+    d->redis_options = redis; /* for the wakers */
+    d->redis_options.url = xstrdup(redis.url);
+    d->redis_options.client_name = NULL;
     d->redis = redis_new(d->loop, &redis, &events, d);
     if (d->redis == NULL) {
         log_crit("redis_url_invalid", "url=%s remedy=%s", log_q(redis.url), log_q("see redis.url"));
@@ -209,7 +216,7 @@ static int start(struct child *child, void *state, enum exitcode *code)
         return -1;
     }
     d->http = http_client_new(d->loop, &http);
-    lanes_make(d, &redis);
+    lanes_make(d);
     post_prepare(d);
     start_timer(d, &d->ready_timer, on_ready_late, READY_WITHOUT_REDIS_S, 0.);
     start_timer(d, &d->renew_timer, on_renew, (double)c->queue.lock_renew_ms / 1e3,
@@ -239,7 +246,8 @@ static void end(struct delivery *d)
 
 void delivery_look(struct delivery *d)
 {
-    if (!d->draining || d->ended || d->jobs > 0 || d->returning > 0 || d->adds > 0 || !intake_done(d))
+    if (!d->draining || d->ended || d->jobs > 0 || d->returning > 0 || d->adds > 0 || !order_left(d) ||
+        !intake_done(d))
         return;
     for (size_t i = 0; i < d->n_dests; i++)
         if (d->dests[i].asked > 0)

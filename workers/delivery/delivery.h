@@ -14,6 +14,7 @@
 #include "common/base/map.h"
 #include "common/conf/conf.h"
 #include "common/http/client.h"
+#include "common/queue/order.h"
 #include "common/queue/queue.h"
 #include "common/redis/redis.h"
 #include "workers/child.h"
@@ -21,6 +22,7 @@
 #include "workers/delivery/verdict.h"
 
 struct dest;
+struct home;
 struct lane;
 struct reap;
 
@@ -76,12 +78,27 @@ struct dest { /* a destination: where jobs are posted */
     struct dest_metrics m;
 };
 
+struct home { /* what the lanes of one queue name have in common: how it is worked on, and by whom */
+    struct delivery *d;
+    const char *name;    /* of the destination or the takeover */
+    struct queue *queue; /* on the plain base; NULL: the one of its only lane */
+    enum conf_mode mode;
+    struct lane *lanes;
+    unsigned n_lanes;
+    bool agreed;                      /* Redis says the same of mode and partitions */
+    bool asking, saying;              /* a call is on the way */
+    bool leaving, said_goodbye, left; /* this process is no member any more; Redis was told; and knows */
+    size_t members, quota;            /* of the fleet; lanes that are ours to process */
+};
+
 struct lane { /* a queue that is worked on */
     struct dest *dest;
+    struct home *home;
     char *name; /* in links and logs: "orders", "orders#3", or the id of a takeover */
     enum conf_mode mode;
     const struct conf_takeover *takeover; /* NULL: dray's own queue */
     struct verdict_rules sdk_rules;       /* of a takeover: for jobs of an SDK */
+    struct queue_options options;
     struct queue *queue;
     struct queue_waker *waker;
     struct list jobs;           /* in the order in which they were taken */
@@ -97,6 +114,13 @@ struct lane { /* a queue that is worked on */
     bool want_arm;       /* the queue was found empty: its waker is armed soon */
     uint64_t counted_ms; /* last counts as holder of the tick lease; 0: there are none */
     struct queue_counts counts;
+    struct { /* of an ordered lane, see order.c */
+        bool wanted, held, parting;
+        uint64_t tried_ms;      /* monotonic; when somebody else was found to hold it */
+        uint64_t not_before_ms; /* monotonic; nothing is taken until then */
+        char *holder;           /* token of who holds it; NULL: not known */
+        ev_timer timer;         /* for not_before_ms */
+    } order;
     struct lane_metrics *m;
 };
 
@@ -107,11 +131,14 @@ struct delivery { /* the one state of the process */
     struct ev_loop *loop;
     const struct conf *conf;
     struct redis *redis;
+    struct redis_options redis_options;
     struct http_client *http;
     struct dest *dests;
     size_t n_dests;
     struct lane *lanes;
-    size_t n_lanes, next_lane;   /* next_lane: which is asked first */
+    size_t n_lanes, next_lane; /* next_lane: which is asked first */
+    struct home *homes;
+    size_t n_homes, n_agreed;
     struct map *by_name;         /* lanes that batches are added to */
     struct lane_metrics *labels; /* n_labels */
     size_t n_labels;
@@ -153,8 +180,31 @@ void delivery_count_reply(struct delivery *d, enum delivery_script script, uint6
 /* Ends a drain when there is nothing left to do. */
 void delivery_look(struct delivery *d);
 
+/* ---- order.c: ordered lanes. A job waits in JOB_READY until the one before it is done. */
+void order_open(struct lane *l);
+/* Nothing is known of the lanes that others hold until Redis was asked; called when it is ready, and each second. */
+void order_second(struct delivery *d);
+/* May a take be asked for now? With room for how many jobs. */
+unsigned order_room(const struct lane *l, uint64_t now_ms);
+void order_take(struct lane *l, unsigned n);
+/* Posts the next job, if it is its turn. */
+void order_pump(struct lane *l);
+/* A retry: the job and all behind it go back to the front, held until it is due. */
+void order_hold(struct job *j, queue_done_fn done);
+/* Draining: what waits goes back, leases are given up when the last is done. */
+void order_leave(struct delivery *d);
+bool order_left(struct delivery *d); /* nothing more to wait for */
+
+/* ---- home.c: is Redis of the same opinion about how each queue is worked on? */
+void home_check(struct delivery *d);
+bool home_agreed(const struct delivery *d); /* all are: adding and taking may begin */
+static inline struct queue *home_queue(const struct home *h)
+{
+    return h->queue != NULL ? h->queue : h->lanes[0].queue;
+}
+
 /* ---- lanes.c: destinations and lanes, out of the configuration */
-void lanes_make(struct delivery *d, const struct redis_options *redis);
+void lanes_make(struct delivery *d);
 void lanes_close(struct delivery *d); /* draining: no lane looks for work any more */
 /* The lane of a batch's queue; NULL: none. */
 struct lane *lanes_find(const struct delivery *d, const char *queue);
@@ -179,6 +229,11 @@ void claim_pump(struct delivery *d); /* takes as many jobs as there is room for,
 void claim_wake(struct lane *l);     /* there may be work */
 void claim_renew(struct delivery *d);
 void claim_forget(struct job *j); /* frees it; its call is cancelled */
+/* For order.c: a take of n jobs is asked for; it was answered, with n jobs; one of them comes into the hand (NULL: no
+ * memory). */
+void claim_asked(struct lane *l, unsigned n);
+void claim_answered(struct lane *l, enum queue_status s, size_t n);
+struct job *claim_job(struct lane *l, const struct queue_job *q);
 void claim_start(struct job *j);  /* it may run now, or goes back when there is no more time for that */
 void claim_return(struct job *j); /* hands back a job that was never posted, and frees it */
 

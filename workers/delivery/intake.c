@@ -119,6 +119,11 @@ static struct payload_head head_of(const struct delivery *d, const char *id, con
     return head;
 }
 
+static bool takes_batches(const struct delivery *d)
+{
+    return redis_state(d->redis) == REDIS_READY && home_agreed(d);
+}
+
 static void on_batch(struct link_recv *recv, const struct msg_batch *b, void *arg)
 {
     struct intake_link *l = arg;
@@ -129,7 +134,7 @@ static void on_batch(struct link_recv *recv, const struct msg_batch *b, void *ar
 
     (void)recv;
     hook_at_data("batch_arrived", b->events.at, (size_t)(b->events.end - b->events.at));
-    if (redis_state(d->redis) != REDIS_READY) {
+    if (!takes_batches(d)) {
         refuse(l, b->id, true, "redis is away");
         return;
     }
@@ -193,11 +198,6 @@ static void on_gone(struct link_recv *recv, int error, const char *why, void *ar
         log_error("link_broken", "error=%s why=%s", log_q(strerror(error)), log_q(why));
     free_link(l);
     delivery_look(d);
-}
-
-static bool takes_batches(const struct delivery *d)
-{
-    return redis_state(d->redis) == REDIS_READY;
 }
 
 static void say_credit(const struct intake_link *l)

@@ -80,7 +80,25 @@ static struct queue_options options_of(const struct delivery *d, const char *pre
         .limiter_by_group = c->queue.limiter_group_key,
         .metrics_points = c->queue.metrics_max_data_points,
         .max_run_ms = c->queue.max_run_ms,
+        .lease_ms = c->queue.lease_ms,
     };
+}
+
+static struct lane *add_lane(struct home *h, struct dest *t, const char *name, struct lane_metrics *m)
+{
+    struct delivery *d = h->d;
+    struct lane *l = &d->lanes[d->n_lanes++];
+
+    l->dest = t;
+    l->home = h;
+    l->name = xstrdup(name);
+    l->mode = h->mode;
+    l->m = m;
+    list_init(&l->jobs);
+    map_put(d->by_name, name, strlen(name), l);
+    if (h->n_lanes++ == 0)
+        h->lanes = l;
+    return l;
 }
 
 static void on_wake(void *arg)
@@ -88,27 +106,30 @@ static void on_wake(void *arg)
     claim_wake(arg);
 }
 
-static struct lane *add_lane(struct delivery *d, struct dest *t, enum conf_mode mode, const char *name,
-                             struct lane_metrics *m)
-{
-    struct lane *l = &d->lanes[d->n_lanes++];
-
-    l->dest = t;
-    l->name = xstrdup(name);
-    l->mode = mode;
-    l->m = m;
-    list_init(&l->jobs);
-    map_put(d->by_name, name, strlen(name), l);
-    return l;
-}
-
-static void open_lane(struct lane *l, const struct redis_options *redis, const struct queue_options *o)
+/* An ordered lane has a waker only while it is ours. */
+static void open_lane(struct lane *l, const struct queue_options *o)
 {
     struct delivery *d = l->dest->d;
 
-    l->queue = queue_new(d->loop, d->redis, o);
-    l->waker = queue_waker_new(d->loop, redis, o, on_wake, l);
+    l->options = *o;
+    l->options.prefix = xstrdup(o->prefix);
+    l->options.ordered = lane_ordered(l);
+    l->queue = queue_new(d->loop, d->redis, &l->options);
+    if (lane_ordered(l))
+        order_open(l);
+    else
+        l->waker = queue_waker_new(d->loop, &d->redis_options, &l->options, on_wake, l);
     watch_start(l);
+}
+
+static struct home *add_home(struct delivery *d, const char *name, enum conf_mode mode)
+{
+    struct home *h = &d->homes[d->n_homes++];
+
+    h->d = d;
+    h->name = name;
+    h->mode = mode;
+    return h;
 }
 
 static void make_dest(struct dest *t, const struct conf_destination *conf)
@@ -129,38 +150,35 @@ static void make_dest(struct dest *t, const struct conf_destination *conf)
     make_dest_metrics(t);
 }
 
-static void make_own_lanes(struct dest *t, const struct redis_options *redis)
+static void make_own_lanes(struct dest *t)
 {
     struct delivery *d = t->d;
     const char *name = conf_destination_queue(t->conf);
-    enum conf_mode mode = conf_destination_mode(d->conf, t->conf);
+    struct home *h = add_home(d, t->conf->id, conf_destination_mode(d->conf, t->conf));
     unsigned n = conf_destination_partitions(d->conf, t->conf);
     struct lane_metrics *m = label(d, t->conf->id);
+    struct queue_options o = options_of(d, d->conf->queue.prefix, name);
+    char lane[160], prefix[QUEUE_PREFIX_SIZE];
 
+    if (h->mode != CONF_MODE_KEY) {
+        open_lane(add_lane(h, t, t->conf->id, m), &o);
+        return;
+    }
+    h->queue = queue_new(d->loop, d->redis, &o);
+    o.prefix = prefix;
     for (unsigned i = 0; i < n; i++) {
-        char lane[160], prefix[QUEUE_PREFIX_SIZE];
-        struct queue_options o;
-
-        if (mode == CONF_MODE_KEY)
-            snprintf(lane, sizeof(lane), "%s#%u", t->conf->id, i);
-        else
-            snprintf(lane, sizeof(lane), "%s", t->conf->id);
-        o = options_of(d,
-                       mode == CONF_MODE_KEY
-                           ? queue_partition_prefix(d->conf->queue.prefix, name, i, prefix, sizeof(prefix))
-                           : d->conf->queue.prefix,
-                       name);
-        open_lane(add_lane(d, t, mode, lane, m), redis, &o);
+        snprintf(lane, sizeof(lane), "%s#%u", t->conf->id, i);
+        queue_partition_prefix(d->conf->queue.prefix, name, i, prefix, sizeof(prefix));
+        open_lane(add_lane(h, t, lane, m), &o);
     }
 }
 
-static void make_takeover(struct delivery *d, const struct conf_takeover *conf,
-                          const struct redis_options *redis)
+static void make_takeover(struct delivery *d, const struct conf_takeover *conf)
 {
     struct queue_options o = options_of(d, conf->prefix, conf->queue);
     struct dest *t = &d->dests[conf_find_destination(d->conf, conf->destination) - d->conf->destinations];
-    struct lane *l = add_lane(d, t, conf->is_multi_processor ? CONF_MODE_SHARED : CONF_MODE_STRICT, conf->id,
-                              label(d, conf->id));
+    struct home *h = add_home(d, conf->id, conf->is_multi_processor ? CONF_MODE_SHARED : CONF_MODE_STRICT);
+    struct lane *l = add_lane(h, t, conf->id, label(d, conf->id));
 
     l->takeover = conf;
     o.max_run_ms = conf->max_run_ms;
@@ -172,10 +190,10 @@ static void make_takeover(struct delivery *d, const struct conf_takeover *conf,
     o.keep_completed_count = conf->trim_enabled ? conf->trim_completed_count : UNLIMITED;
     o.keep_completed_age_ms = conf->trim_enabled ? conf->trim_completed_age_ms : 0;
     o.keep_failed_age_ms = conf->trim_enabled ? conf->trim_failed_age_ms : 0;
-    open_lane(l, redis, &o);
+    open_lane(l, &o);
 }
 
-void lanes_make(struct delivery *d, const struct redis_options *redis)
+void lanes_make(struct delivery *d)
 {
     const struct conf *c = d->conf;
     size_t n = c->n_takeovers;
@@ -186,14 +204,15 @@ void lanes_make(struct delivery *d, const struct redis_options *redis)
     d->n_dests = c->n_destinations;
     d->dests = xcalloc(d->n_dests + 1, sizeof(*d->dests));
     d->lanes = xcalloc(n + 1, sizeof(*d->lanes));
+    d->homes = xcalloc(d->n_dests + c->n_takeovers + 1, sizeof(*d->homes));
     d->labels = xcalloc(d->n_dests + c->n_takeovers + 1, sizeof(*d->labels));
     for (size_t i = 0; i < d->n_dests; i++) {
         d->dests[i].d = d;
         make_dest(&d->dests[i], &c->destinations[i]);
-        make_own_lanes(&d->dests[i], redis);
+        make_own_lanes(&d->dests[i]);
     }
     for (size_t i = 0; i < c->n_takeovers; i++)
-        make_takeover(d, &c->takeovers[i], redis);
+        make_takeover(d, &c->takeovers[i]);
 }
 
 void lanes_close(struct delivery *d)
@@ -203,6 +222,7 @@ void lanes_close(struct delivery *d)
         queue_waker_free(d->lanes[i].waker);
         d->lanes[i].waker = NULL;
     }
+    order_leave(d);
 }
 
 struct lane *lanes_find(const struct delivery *d, const char *queue)

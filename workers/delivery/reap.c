@@ -40,6 +40,7 @@ static void finish(struct reap *r)
     log_info("token_released", "token=%s prefix=%d jobs=%" PRIu64, log_q(r->m.token), r->m.prefix, r->jobs);
     child_reaped(r->d->child, r->m.token, (uint32_t)(r->jobs > UINT32_MAX ? UINT32_MAX : r->jobs));
     list_remove(&r->link);
+    order_second(r->d); /* its lanes are free */
     clear_tokens(r);
     free(r);
 }
@@ -70,11 +71,18 @@ static void release(struct reap *r)
     struct delivery *d = r->d;
 
     r->pending = 1;
-    for (size_t i = 0; i < r->n_tokens; i++)
+    for (size_t i = 0; i < r->n_tokens; i++) {
         for (size_t k = 0; k < d->n_lanes; k++) {
             r->pending++;
             queue_release_token(d->lanes[k].queue, r->tokens[i], on_released, r);
         }
+        for (size_t k = 0; k < d->n_homes; k++) { /* where it was a member, without jobs */
+            if (d->homes[k].queue == NULL)
+                continue;
+            r->pending++;
+            queue_release_token(d->homes[k].queue, r->tokens[i], on_released, r);
+        }
+    }
     answered(r);
 }
 

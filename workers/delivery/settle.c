@@ -84,6 +84,7 @@ static void on_settled(enum queue_status s, const char *why, void *arg)
         break;
     }
     claim_forget(j);
+    order_pump(l);
     claim_pump(d);
     delivery_look(d);
 }
@@ -100,7 +101,9 @@ static void send(struct job *j)
         queue_complete(q, &j->q, text, on_settled, j);
         break;
     case JOB_DELAY:
-        if (j->front)
+        if (lane_ordered(j->lane))
+            order_hold(j, on_settled);
+        else if (j->front)
             queue_delay_front(q, &j->q, j->delay_ms, text, on_settled, j);
         else
             queue_delay(q, &j->q, j->delay_ms, true, text, on_settled, j);
@@ -112,6 +115,15 @@ static void send(struct job *j)
         queue_hand_back(q, j->q.id, on_settled, j);
         break;
     }
+}
+
+/* On an ordered lane a result counts only under the lease; handing back is always right. */
+static bool may_send(const struct job *j)
+{
+    const struct lane *l = j->lane;
+
+    return redis_state(l->dest->d->redis) == REDIS_READY &&
+           (!lane_ordered(l) || l->order.held || j->result == JOB_HAND_BACK);
 }
 
 static void say_failed(const struct job *j)
@@ -140,8 +152,9 @@ void settle_job(struct job *j, enum job_result result)
     j->state = JOB_UNSETTLED;
     if (result == JOB_FAIL)
         say_failed(j);
-    if (redis_state(d->redis) == REDIS_READY)
+    if (may_send(j))
         send(j);
+    order_pump(j->lane);
     claim_pump(d); /* the room is free: the next take goes with the same write */
 }
 
@@ -150,7 +163,7 @@ void settle_pump(struct delivery *d)
     for (size_t i = 0; i < d->n_lanes; i++) {
         struct job *j;
 
-        list_foreach(j, &d->lanes[i].jobs, struct job,
-                     link) if (j->state == JOB_UNSETTLED && redis_state(d->redis) == REDIS_READY) send(j);
+        list_foreach(j, &d->lanes[i].jobs, struct job, link) if (j->state == JOB_UNSETTLED && may_send(j))
+            send(j);
     }
 }

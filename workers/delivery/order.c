@@ -1,0 +1,491 @@
+/* order - lanes with one processor in the fleet: who it is, and the turn of each job.
+ *
+ * Strict queues: every worker wants the lease, one gets it, the others stand by. Partitions: every worker wants its
+ * share of them, looks for free ones, and parts with those beyond its share once they are idle. A holder takes a few
+ * jobs ahead, posts them one by one, and gives all of them back together when one must wait. When the lease is lost what
+ * runs is cancelled at once: the next holder does it again.
+ * Never here: a post without the lease, a job posted before the one in front of it is done.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "workers/delivery/delivery.h"
+
+#define AHEAD_MAX    8    /* jobs in hand and not done */
+#define TRY_AGAIN_MS 1000 /* a partition that somebody else holds is asked for again after it */
+
+/* ---- jobs in their order */
+
+static bool is_waiting(const struct job *j)
+{
+    return j->state == JOB_READY || j->state == JOB_POSTING;
+}
+
+static unsigned undone(const struct lane *l)
+{
+    const struct job *j;
+    unsigned n = 0;
+
+    list_foreach(j, &l->jobs, struct job, link) n += is_waiting(j);
+    return n;
+}
+
+static void on_returned(enum queue_status s, const char *why, void *arg)
+{
+    struct lane *l = arg;
+    struct delivery *d = l->dest->d;
+
+    (void)why;
+    d->returning--;
+    if (s == QUEUE_OK)
+        metric_add(l->m->handed_back, 1);
+    order_pump(l);
+    delivery_look(d);
+}
+
+/* Everything from the first job in such a state on goes back: in Redis in one step, here by being forgotten. */
+static void give_back(struct lane *l, bool posting_too)
+{
+    struct delivery *d = l->dest->d;
+    bool asked = false;
+    struct job *j;
+
+    list_foreach(j, &l->jobs, struct job, link)
+    {
+        if (j->state != JOB_READY && !(posting_too && j->state == JOB_POSTING))
+            continue;
+        if (!asked && redis_state(d->redis) == REDIS_READY) {
+            d->returning++;
+            queue_hand_back(l->queue, j->q.id, on_returned, l);
+        }
+        asked = true;
+        claim_forget(j);
+    }
+}
+
+static bool may_post(const struct lane *l)
+{
+    const struct dest *t = l->dest;
+    const struct delivery *d = t->d;
+
+    return l->posting == 0 && d->posting < d->conf->delivery.concurrency &&
+           (t->conf->concurrency == 0 || t->posting < t->conf->concurrency) &&
+           t->paused_until_ms <= clock_mono_ms() && queue_lease_held(l->queue);
+}
+
+static void release(struct lane *l)
+{
+    l->order.wanted = l->order.held = l->order.parting = false;
+    queue_waker_free(l->waker);
+    l->waker = NULL;
+    queue_lease_want(l->queue, false);
+    log_info("lease_released", "queue=%s", l->name);
+}
+
+void order_pump(struct lane *l)
+{
+    struct job *j;
+
+    if (l->order.parting && l->order.held && list_empty(&l->jobs) && l->asked == 0) {
+        release(l);
+        return;
+    }
+    if (!l->order.held || list_empty(&l->jobs))
+        return;
+    list_foreach(j, &l->jobs, struct job, link)
+    {
+        if (j->state == JOB_UNSETTLED && j->result == JOB_DELAY)
+            return; /* a retry that Redis has not heard of yet */
+        if (j->state != JOB_READY)
+            continue;
+        if (!may_post(l))
+            return;
+        post_start(j); /* may have ended it: settle_job comes back to the next */
+        return;
+    }
+}
+
+void order_hold(struct job *j, queue_done_fn done)
+{
+    struct lane *l = j->lane;
+    struct job *behind;
+
+    list_foreach(behind, &l->jobs, struct job, link) if (behind->state == JOB_READY) claim_forget(behind);
+    queue_hold(l->queue, &j->q, j->delay_ms, true, buf_cstr(&j->text), done, j);
+}
+
+/* ---- taking */
+
+static void wait_until(struct lane *l, uint64_t ms)
+{
+    struct ev_loop *loop = l->dest->d->loop;
+
+    l->order.not_before_ms = clock_mono_ms() + ms;
+    ev_timer_stop(loop, &l->order.timer);
+    ev_timer_set(&l->order.timer, (double)ms / 1e3 + 0.001, 0.);
+    ev_timer_start(loop, &l->order.timer);
+}
+
+static void on_wait_over(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    (void)loop, (void)revents;
+    claim_wake(timer->data);
+}
+
+static void tell(struct lane *l, const struct queue_turn *turn)
+{
+    metric_add(l->m->requeued, turn->requeued);
+    metric_add(l->m->stalled_out, turn->failed);
+    if (turn->requeued + turn->failed + turn->ghosts > 0)
+        log_warn("stalled_jobs", "queue=%s requeued=%" PRIu64 " failed=%" PRIu64 " ghosts=%" PRIu64, l->name,
+                 turn->requeued, turn->failed, turn->ghosts);
+    if (turn->state == QUEUE_TURN_BLOCKED)
+        log_info("lane_blocked", "queue=%s by=%s ms=%" PRIu64, l->name, log_q(turn->who), turn->retry_ms);
+}
+
+static void on_taken(enum queue_status s, const struct queue_turn *turn, const struct queue_job *jobs,
+                     size_t n, void *arg)
+{
+    struct lane *l = arg;
+    struct delivery *d = l->dest->d;
+
+    claim_answered(l, s, n);
+    l->take_lost = false; /* the next take puts what a lost answer locked in front by itself */
+    if (s == QUEUE_OK) {
+        tell(l, turn);
+        if (turn->state == QUEUE_TURN_HELD || turn->state == QUEUE_TURN_BLOCKED) {
+            l->hungry = true;
+            wait_until(l, turn->retry_ms);
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct job *j = d->draining || l->order.parting || !l->order.held ? NULL : claim_job(l, &jobs[i]);
+
+        if (j != NULL) {
+            j->state = JOB_READY;
+            continue;
+        }
+        d->returning++; /* and all behind it */
+        queue_hand_back(l->queue, jobs[i].id, on_returned, l);
+        break;
+    }
+    order_pump(l);
+    claim_pump(d);
+    delivery_look(d);
+}
+
+unsigned order_room(const struct lane *l, uint64_t now_ms)
+{
+    unsigned n;
+
+    if (!l->order.held || l->order.parting || !l->hungry || l->asked > 0 || now_ms < l->order.not_before_ms)
+        return 0;
+    n = undone(l);
+    return n <= AHEAD_MAX / 2 ? AHEAD_MAX - n : 0;
+}
+
+void order_take(struct lane *l, unsigned n)
+{
+    const char *in_hand[QUEUE_ORDERED_MAX];
+    size_t held = 0;
+    struct job *j;
+
+    list_foreach(j, &l->jobs, struct job, link)
+    {
+        if (held == QUEUE_ORDERED_MAX)
+            return; /* Redis is slow to acknowledge */
+        in_hand[held++] = j->q.id;
+    }
+    claim_asked(l, n);
+    queue_take_ordered(l->queue, n, in_hand, held, on_taken, l);
+}
+
+/* ---- the lease */
+
+static void on_wake(void *arg)
+{
+    claim_wake(arg);
+}
+
+static void note_holder(struct lane *l, const char *token)
+{
+    free(l->order.holder);
+    l->order.holder = token != NULL ? xstrdup(token) : NULL;
+}
+
+static void on_acquired(struct queue *q, uint64_t epoch, void *arg)
+{
+    struct lane *l = arg;
+    struct delivery *d = l->dest->d;
+
+    (void)q;
+    log_info("lease_acquired", "queue=%s epoch=%" PRIu64, l->name, epoch);
+    note_holder(l, NULL);
+    l->order.held = true;
+    l->order.not_before_ms = 0;
+    if (l->waker == NULL && !d->draining)
+        l->waker = queue_waker_new(d->loop, &d->redis_options, &l->options, on_wake, l);
+    settle_pump(d);
+    claim_wake(l);
+}
+
+static void on_lost(struct queue *q, const char *why, void *arg)
+{
+    struct lane *l = arg;
+    struct delivery *d = l->dest->d;
+
+    (void)q;
+    log_warn("lease_lost", "queue=%s why=%s in_hand=%u", l->name, log_q(why), undone(l));
+    metric_add(l->m->lock_lost, l->posting);
+    l->order.held = false;
+    queue_waker_free(l->waker);
+    l->waker = NULL;
+    give_back(l, true);
+    if (l->order.parting) {
+        l->order.parting = l->order.wanted = false;
+        queue_lease_want(l->queue, false);
+    }
+    claim_pump(d);
+    delivery_look(d);
+}
+
+static void balance(struct home *h);
+
+static void on_busy(struct queue *q, const char *holder, uint64_t left_ms, void *arg)
+{
+    struct lane *l = arg;
+
+    (void)q, (void)left_ms;
+    note_holder(l, holder);
+    l->order.tried_ms = clock_mono_ms();
+    if (l->mode == CONF_MODE_STRICT || l->order.held)
+        return;
+    l->order.wanted = false;
+    queue_lease_want(l->queue, false);
+    balance(l->home);
+}
+
+void order_open(struct lane *l)
+{
+    static const struct queue_lease_events events = {
+        .acquired = on_acquired, .lost = on_lost, .busy = on_busy};
+
+    ev_timer_init(&l->order.timer, on_wait_over, 0., 0.);
+    l->order.timer.data = l;
+    queue_lease_start(l->queue, &events, l);
+}
+
+/* ---- shares */
+
+static void want(struct lane *l)
+{
+    l->order.wanted = true;
+    queue_lease_want(l->queue, true);
+}
+
+static void part(struct lane *l)
+{
+    if (!l->order.held) {
+        l->order.wanted = false;
+        queue_lease_want(l->queue, false);
+        return;
+    }
+    l->order.parting = true;
+    give_back(l, false);
+    order_pump(l);
+}
+
+static size_t count_wanted(const struct home *h)
+{
+    size_t n = 0;
+
+    for (unsigned i = 0; i < h->n_lanes; i++)
+        n += h->lanes[i].order.wanted && !h->lanes[i].order.parting;
+    return n;
+}
+
+/* Of too many, those go first that cost least: not held, then idle, then busy. */
+static void part_with(struct home *h, size_t n)
+{
+    for (int round = 0; round < 3 && n > 0; round++)
+        for (unsigned i = h->n_lanes; i-- > 0 && n > 0;) {
+            struct lane *l = &h->lanes[i];
+
+            if (!l->order.wanted || l->order.parting || (round == 0 && l->order.held) ||
+                (round == 1 && !list_empty(&l->jobs)))
+                continue;
+            part(l);
+            n--;
+        }
+}
+
+/* Workers begin at different places, so that they seldom ask for the same. */
+static void look_for(struct home *h, size_t n)
+{
+    uint64_t now_ms = clock_mono_ms();
+    const char *token = child_token(h->d->child);
+    unsigned first = (unsigned)(map_hash(token, strlen(token)) % h->n_lanes);
+
+    for (unsigned i = 0; i < h->n_lanes && n > 0; i++) {
+        struct lane *l = &h->lanes[(first + i) % h->n_lanes];
+
+        if (l->order.wanted || (l->order.tried_ms != 0 && now_ms - l->order.tried_ms < TRY_AGAIN_MS))
+            continue;
+        want(l);
+        n--;
+    }
+}
+
+static void balance(struct home *h)
+{
+    size_t wanted = count_wanted(h), share = h->mode == CONF_MODE_STRICT ? 1 : h->quota;
+
+    if (h->leaving || h->members == 0)
+        return;
+    if (wanted > share)
+        part_with(h, wanted - share);
+    else if (wanted < share)
+        look_for(h, share - wanted);
+}
+
+static void on_share(enum queue_status s, const struct queue_share *share, void *arg);
+
+static void say_goodbye(struct home *h)
+{
+    h->saying = h->said_goodbye = true;
+    queue_share_say(home_queue(h), true, on_share, h);
+}
+
+static void on_share(enum queue_status s, const struct queue_share *share, void *arg)
+{
+    struct home *h = arg;
+
+    h->saying = false;
+    if (h->leaving) {
+        h->left = h->said_goodbye; /* what went before it on the connection has been done too */
+        if (!h->left)
+            say_goodbye(h);
+        delivery_look(h->d);
+        return;
+    }
+    if (s != QUEUE_OK || share->members == 0)
+        return;
+    h->members = share->members;
+    h->quota = h->n_lanes / share->members + (share->rank < h->n_lanes % share->members);
+    balance(h);
+}
+
+/* ---- what people see */
+
+static void put_holder(const char *token, char *dst, size_t size)
+{
+    const char *run = strchr(token, '.'), *slot = run != NULL ? strchr(run + 1, '.') : NULL;
+
+    if (slot == NULL)
+        snprintf(dst, size, "%.40s", token);
+    else
+        snprintf(dst, size, "node %.8s delivery.%.*s", token, (int)strcspn(slot + 1, "."), slot + 1);
+}
+
+static void put_home(const struct home *h, struct buf *processes, struct buf *stands_by)
+{
+    char holder[96] = "nobody yet";
+    unsigned held = 0;
+
+    for (unsigned i = 0; i < h->n_lanes; i++)
+        held += h->lanes[i].order.held;
+    if (h->mode == CONF_MODE_STRICT) {
+        if (h->lanes[0].order.holder != NULL)
+            put_holder(h->lanes[0].order.holder, holder, sizeof(holder));
+        if (held > 0)
+            (void)buf_printf(processes, "%s%s", processes->len > 0 ? ", " : "", h->name);
+        else
+            (void)buf_printf(stands_by, "%s%s (held by %s)", stands_by->len > 0 ? ", " : "", h->name, holder);
+        return;
+    }
+    (void)buf_printf(processes, "%s%s#", processes->len > 0 ? ", " : "", h->name);
+    for (unsigned i = 0, n = 0; i < h->n_lanes; i++)
+        if (h->lanes[i].order.held)
+            (void)buf_printf(processes, "%s%u", n++ > 0 ? "," : "", i);
+    (void)buf_printf(processes, "%s (%u of %u, %zu workers)", held > 0 ? "" : "none", held, h->n_lanes,
+                     h->members);
+}
+
+static void say(struct delivery *d)
+{
+    struct buf processes, stands_by;
+
+    buf_init(&processes, 4096);
+    buf_init(&stands_by, 4096);
+    for (size_t i = 0; i < d->n_homes; i++)
+        if (d->homes[i].mode != CONF_MODE_SHARED)
+            put_home(&d->homes[i], &processes, &stands_by);
+    if (processes.len + stands_by.len > 0)
+        child_note(d->child, "%s%s%s%s%s", processes.len > 0 ? "processes " : "", buf_cstr(&processes),
+                   processes.len > 0 && stands_by.len > 0 ? "; " : "",
+                   stands_by.len > 0 ? "stands by for " : "", buf_cstr(&stands_by));
+    buf_fini(&processes);
+    buf_fini(&stands_by);
+}
+
+void order_second(struct delivery *d)
+{
+    for (size_t i = 0; i < d->n_homes; i++) {
+        struct home *h = &d->homes[i];
+
+        if (h->mode == CONF_MODE_SHARED || !h->agreed || h->leaving || h->saying ||
+            redis_state(d->redis) != REDIS_READY)
+            continue;
+        h->saying = true;
+        queue_share_say(home_queue(h), false, on_share, h);
+    }
+    say(d);
+}
+
+/* ---- draining */
+
+void order_leave(struct delivery *d)
+{
+    for (size_t i = 0; i < d->n_homes; i++) {
+        struct home *h = &d->homes[i];
+
+        if (h->mode == CONF_MODE_SHARED)
+            continue;
+        for (unsigned k = 0; k < h->n_lanes; k++)
+            part(&h->lanes[k]);
+    }
+}
+
+static bool is_idle(const struct home *h)
+{
+    for (unsigned i = 0; i < h->n_lanes; i++)
+        if (h->lanes[i].order.held || !list_empty(&h->lanes[i].jobs) || h->lanes[i].asked > 0)
+            return false;
+    return true;
+}
+
+bool order_left(struct delivery *d)
+{
+    bool all = true;
+
+    for (size_t i = 0; i < d->n_homes; i++) {
+        struct home *h = &d->homes[i];
+
+        if (h->mode == CONF_MODE_SHARED || h->left || !is_idle(h)) {
+            all = all && (h->mode == CONF_MODE_SHARED || h->left);
+            continue;
+        }
+        all = false;
+        if (h->leaving)
+            continue;
+        h->leaving = true;
+        if (!h->saying)
+            say_goodbye(h);
+    }
+    return all;
+}
