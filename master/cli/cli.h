@@ -70,6 +70,7 @@ int reload_main(int argc, char **argv);
 int stop_main(int argc, char **argv);
 int flush_main(int argc, char **argv);
 int queue_main(int argc, char **argv);
+int job_main(int argc, char **argv);
 int sink_main(int argc, char **argv);
 int send_main(int argc, char **argv);
 int demo_main(int argc, char **argv);

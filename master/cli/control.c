@@ -4,25 +4,12 @@
 #include <stdio.h>
 
 #include "master/cli/client.h"
+#include "master/cli/options.h"
 
 int control_arguments(struct cli *o, int argc, char **argv, const char *usage, char **words, size_t max,
                       size_t *n)
 {
-    static const struct option longs[] = {CLI_LONG_OPTIONS, {0}};
-    cli_init(o);
-    int opt;
-    while ((opt = getopt_long(argc, argv, CLI_SHORT_OPTIONS, longs, NULL)) != -1) {
-        int code = cli_option(o, opt, usage);
-        if (code != CLI_GO_ON)
-            return code;
-    }
-    *n = 0;
-    for (int i = optind; i < argc; i++) {
-        if (*n == max)
-            return cli_usage(argv[0], "one word too many: %s", argv[i]);
-        words[(*n)++] = argv[i];
-    }
-    return CLI_GO_ON;
+    return options_read(o, argc, argv, usage, NULL, 0, words, max, n);
 }
 
 static void print_list(const json_t *answer, const char *key, const char *intro)

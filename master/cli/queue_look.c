@@ -222,15 +222,45 @@ static json_t *failed_jobs(struct queue_look *l, const char *name)
     return rows;
 }
 
-json_t *queue_look_queue(struct queue_look *l, const char *name)
+static void append(json_t *o, const char *key, json_t *more)
 {
-    json_t *o = queue_look_counts(l, name);
-    if (o == NULL)
-        return NULL;
-    json_object_set_new(o, "workers", workers_of(l, name));
-    json_object_set_new(o, "active_jobs", active_jobs(l, name));
-    json_object_set_new(o, "failed_jobs", failed_jobs(l, name));
-    return o;
+    json_t *rows = json_object_get(o, key);
+    if (rows == NULL)
+        json_object_set(o, key, more);
+    else
+        json_array_extend(rows, more);
+    json_decref(more);
+}
+
+void queue_look_details(struct queue_look *l, const char *name, json_t *o)
+{
+    append(o, "workers", workers_of(l, name));
+    append(o, "active_jobs", active_jobs(l, name));
+    append(o, "failed_jobs", failed_jobs(l, name));
+}
+
+json_t *queue_look_holder(struct queue_look *l, const char *name)
+{
+    char key[KEY_SIZE];
+    redisReply *r = ask(l, "GET %s", queue_key(l->prefix, name, "dray:lease", key, sizeof key));
+    json_t *holder = json_null();
+    if (r != NULL && r->type == REDIS_REPLY_STRING) {
+        r->str[strcspn(r->str, "/")] = '\0';
+        holder = json_string(r->str);
+    }
+    freeReplyObject(r);
+    return holder != NULL ? holder : json_null();
+}
+
+json_t *queue_look_members(struct queue_look *l, const char *name)
+{
+    char key[KEY_SIZE];
+    json_t *members = json_array();
+    redisReply *r = ask(l, "ZRANGE %s 0 -1", queue_key(l->prefix, name, "dray:members", key, sizeof key));
+    for (size_t i = 0; r != NULL && r->type == REDIS_REPLY_ARRAY && i < r->elements; i++)
+        json_array_append_new(members, text_json(r->element[i]));
+    freeReplyObject(r);
+    return members;
 }
 
 /* ---- a job */

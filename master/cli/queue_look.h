@@ -18,8 +18,12 @@ struct queue_look {
 int queue_look_names(struct queue_look *l, json_t *names, bool *complete);
 /* {name, wait, active, delayed, paused, completed, failed, is_paused, oldest_wait_ms}; NULL on failure. */
 json_t *queue_look_counts(struct queue_look *l, const char *name);
-/* The same, and who works on it, what is active and the newest failed jobs. */
-json_t *queue_look_queue(struct queue_look *l, const char *name);
+/* Adds to o: who works on it, what is active, the newest failed jobs; behind what stands there already. */
+void queue_look_details(struct queue_look *l, const char *name, json_t *o);
+/* Of an ordered queue: the token of who processes it (JSON null: nobody); of those who share its partitions, or stand by
+ * (name: on the plain prefix). */
+json_t *queue_look_holder(struct queue_look *l, const char *name);
+json_t *queue_look_members(struct queue_look *l, const char *name);
 /* A job with its state; json_null() when the queue has none of this id, NULL on failure. */
 json_t *queue_look_job(struct queue_look *l, const char *name, const char *id);
 

@@ -26,6 +26,12 @@ static bool is_waiting(const struct job *j)
     return j->state == JOB_READY || j->state == JOB_POSTING;
 }
 
+/* Redis has not heard of it yet: what stands behind it there must stay there. */
+static bool is_retry_unsaid(const struct job *j)
+{
+    return j->state == JOB_UNSETTLED && j->result == JOB_DELAY;
+}
+
 static unsigned undone(const struct lane *l)
 {
     const struct job *j;
@@ -99,8 +105,8 @@ void order_pump(struct lane *l)
         return;
     list_foreach(j, &l->jobs, struct job, link)
     {
-        if (j->state == JOB_UNSETTLED && j->result == JOB_DELAY)
-            return; /* a retry that Redis has not heard of yet */
+        if (is_retry_unsaid(j))
+            return;
         if (j->state != JOB_READY)
             continue;
         if (!may_post(l))
@@ -116,6 +122,7 @@ void order_hold(struct job *j, queue_done_fn done)
     struct job *behind;
 
     list_foreach(behind, &l->jobs, struct job, link) if (behind->state == JOB_READY) claim_forget(behind);
+    l->hungry = true; /* Redis will say until when it is held */
     queue_hold(l->queue, &j->q, j->delay_ms, true, buf_cstr(&j->text), done, j);
 }
 
@@ -197,7 +204,7 @@ void order_take(struct lane *l, unsigned n)
 
     list_foreach(j, &l->jobs, struct job, link)
     {
-        if (held == QUEUE_ORDERED_MAX)
+        if (held == QUEUE_ORDERED_MAX || is_retry_unsaid(j))
             return; /* Redis is slow to acknowledge */
         in_hand[held++] = j->q.id;
     }
