@@ -34,7 +34,8 @@ static void retry(struct queue *q, const struct queue_act_options *o, enum queue
                   const struct queue_bulk *b)
 {
     (void)o;
-    queue_retry_all(q, state, b);
+    (void)state;
+    queue_retry_all(q, b);
 }
 
 static void promote(struct queue *q, const struct queue_act_options *o, enum queue_state state,
@@ -200,8 +201,8 @@ int queue_acts_run(struct queue_session *s, const char *verb, const char *name,
                 word);
         return EXIT_CODE_USAGE;
     }
-    if (a->bulk == retry && state != QUEUE_STATE_FAILED && state != QUEUE_STATE_COMPLETED) {
-        fprintf(stderr, "dray queue retry: --state %s: expected failed or completed\n", word);
+    if (o->state != NULL && a->bulk != clean) {
+        fprintf(stderr, "dray queue %s: --state is for clean\n", a->verb);
         return EXIT_CODE_USAGE;
     }
     if (queue_target_find(s->conf, name, &t, why, sizeof why) < 0) {

@@ -12,7 +12,7 @@ struct queue_act_options {
     bool dry_run, yes, json, quiet;
     bool delayed;      /* drain: those too */
     bool force;        /* obliterate: although jobs are active */
-    const char *state; /* clean, retry; NULL: its default */
+    const char *state; /* clean; NULL: completed */
     uint64_t grace_ms; /* clean */
     uint64_t limit;    /* 0: all */
 };

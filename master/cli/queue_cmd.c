@@ -13,7 +13,7 @@ static const char usage[] =
     "usage: dray queue ls [-o json]\n"
     "       dray queue show NAME|ID [-o json]\n"
     "       dray queue pause|resume NAME...\n"
-    "       dray queue retry NAME [--state failed|completed] [--limit N] [--dry-run]\n"
+    "       dray queue retry NAME [--limit N] [--dry-run]\n"
     "       dray queue promote NAME [--limit N] [--dry-run]\n"
     "       dray queue clean NAME [--state STATE] [--grace 1h] [--limit N] [--dry-run] [--yes]\n"
     "       dray queue drain NAME [--delayed] [--dry-run] [--yes]\n"

@@ -130,6 +130,7 @@ static void on_second(struct ev_loop *loop, ev_timer *t, int revents)
     recover_start(d);
     reap_second(d);
     order_second(d);
+    foreign_second(d);
 }
 
 static void start_timer(struct delivery *d, ev_timer *t, void (*fn)(struct ev_loop *, ev_timer *, int),

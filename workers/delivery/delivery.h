@@ -154,6 +154,7 @@ struct delivery { /* the one state of the process */
     struct list reaps;  /* reap.c */
     char **source_auth; /* header line of each source */
     char *unfit;        /* what was last said of an unfit Redis */
+    uint64_t foreign_looked_ms; /* monotonic; 0: never */
     bool draining, handing_back, ended;
     bool was_ready; /* the connection was usable since it was last lost */
     unsigned handed_back;
@@ -194,6 +195,9 @@ void order_hold(struct job *j, queue_done_fn done);
 /* Draining: what waits goes back, leases are given up when the last is done. */
 void order_leave(struct delivery *d);
 bool order_left(struct delivery *d); /* nothing more to wait for */
+
+/* ---- foreign.c: warns of other workers on ordered lanes */
+void foreign_second(struct delivery *d);
 
 /* ---- home.c: is Redis of the same opinion about how each queue is worked on? */
 void home_check(struct delivery *d);
