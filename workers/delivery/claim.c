@@ -172,7 +172,7 @@ static void take_in_hand(struct lane *l, const struct queue_job *q)
 
 void claim_start(struct job *j)
 {
-    if (j->lane->dest->d->draining)
+    if (j->lane->dest->d->draining || (lane_ordered(j->lane) && !queue_lease_held(j->lane->queue)))
         claim_return(j);
     else
         post_start(j);
@@ -181,6 +181,8 @@ void claim_start(struct job *j)
 void claim_return(struct job *j)
 {
     hand_back(j->lane, j->q.id);
+    if (lane_ordered(j->lane))
+        order_forget_behind(j->lane);
     claim_forget(j);
 }
 

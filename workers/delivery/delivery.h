@@ -149,11 +149,11 @@ struct delivery { /* the one state of the process */
     size_t adding_bytes; /* given to the queue and not answered */
     unsigned adds;       /* batches that are not answered, held ones too */
     unsigned posting, jobs;
-    unsigned returning; /* jobs that came too late and are on their way back */
-    size_t job_bytes;   /* texts of jobs in hand */
-    struct list reaps;  /* reap.c */
-    char **source_auth; /* header line of each source */
-    char *unfit;        /* what was last said of an unfit Redis */
+    unsigned returning;         /* jobs that came too late and are on their way back */
+    size_t job_bytes;           /* texts of jobs in hand */
+    struct list reaps;          /* reap.c */
+    char **source_auth;         /* header line of each source */
+    char *unfit;                /* what was last said of an unfit Redis */
     uint64_t foreign_looked_ms; /* monotonic; 0: never */
     bool draining, handing_back, ended;
     bool was_ready; /* the connection was usable since it was last lost */
@@ -192,6 +192,8 @@ void order_take(struct lane *l, unsigned n);
 void order_pump(struct lane *l);
 /* A retry: the job and all behind it go back to the front, held until it is due. */
 void order_hold(struct job *j, queue_done_fn done);
+/* The jobs that wait go back with the one in front of them: they are freed. */
+void order_forget_behind(struct lane *l);
 /* Draining: what waits goes back, leases are given up when the last is done. */
 void order_leave(struct delivery *d);
 bool order_left(struct delivery *d); /* nothing more to wait for */

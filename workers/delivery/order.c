@@ -14,6 +14,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/queue/repeat.h"
 #include "workers/delivery/delivery.h"
 
 #define AHEAD_MAX    8    /* jobs in hand and not done */
@@ -23,7 +24,7 @@
 
 static bool is_waiting(const struct job *j)
 {
-    return j->state == JOB_READY || j->state == JOB_POSTING;
+    return j->state == JOB_REPEATING || j->state == JOB_READY || j->state == JOB_POSTING;
 }
 
 /* Redis has not heard of it yet: what stands behind it there must stay there. */
@@ -105,23 +106,32 @@ void order_pump(struct lane *l)
         return;
     list_foreach(j, &l->jobs, struct job, link)
     {
-        if (is_retry_unsaid(j))
+        if (is_retry_unsaid(j) || j->state == JOB_REPEATING)
             return;
         if (j->state != JOB_READY)
             continue;
         if (!may_post(l))
             return;
-        post_start(j); /* may have ended it: settle_job comes back to the next */
+        if (queue_repeat_is(&j->q))
+            repeat_start(j);
+        else
+            post_start(j); /* may have ended it: settle_job comes back to the next */
         return;
     }
+}
+
+void order_forget_behind(struct lane *l)
+{
+    struct job *behind;
+
+    list_foreach(behind, &l->jobs, struct job, link) if (behind->state == JOB_READY) claim_forget(behind);
 }
 
 void order_hold(struct job *j, queue_done_fn done)
 {
     struct lane *l = j->lane;
-    struct job *behind;
 
-    list_foreach(behind, &l->jobs, struct job, link) if (behind->state == JOB_READY) claim_forget(behind);
+    order_forget_behind(l);
     l->hungry = true; /* Redis will say until when it is held */
     queue_hold(l->queue, &j->q, j->delay_ms, true, buf_cstr(&j->text), done, j);
 }
