@@ -99,14 +99,21 @@ static void visit_queue(const char *const labels[METRICS_LABELS_MAX], double val
     json_object_set_new(o, labels[1], json_integer((json_int_t)value));
 }
 
-static json_t *queues_json(const struct master *m)
+static void begin_queue(json_t *list, const char *name)
 {
     static const char *const states[] = {"wait", "active", "delayed", "paused", "completed", "failed"};
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++)
+        visit_queue((const char *const[]){name, states[i], ""}, 0, list);
+}
+
+static json_t *queues_json(const struct master *m)
+{
     json_t *list = json_array(), *o;
     size_t i;
     for (i = 0; i < m->conf->n_destinations; i++)
-        for (size_t k = 0; k < sizeof states / sizeof *states; k++)
-            visit_queue((const char *const[]){m->conf->destinations[i].id, states[k], ""}, 0, list);
+        begin_queue(list, m->conf->destinations[i].id);
+    for (i = 0; i < m->conf->n_takeovers; i++)
+        begin_queue(list, m->conf->takeovers[i].id);
     metrics_visit(m->sum, METRIC_QUEUE_JOBS, visit_queue, list);
     json_array_foreach(list, i, o)
     {
