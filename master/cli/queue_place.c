@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "common/queue/admin.h"
@@ -196,6 +197,8 @@ int queue_session_open(const struct cli *o, const char *verb, struct queue_sessi
     };
     s->loop = ev_loop_new(EVFLAG_AUTO);
     queue_register_scripts();
+    queue_register_admin_scripts();
+    log_set_level(o->verbosity > 0 ? LOGL_INFO : LOGL_CRIT); /* what is wrong is said by the verb */
     s->redis = redis_new(s->loop, &redis, &events, s);
     if (s->redis == NULL) {
         fprintf(stderr, "dray %s: the Redis url is invalid\n", verb);

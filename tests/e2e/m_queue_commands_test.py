@@ -83,9 +83,9 @@ def test_data_from_a_file_and_standard_input(paused):
 
 @pytest.mark.parametrize("words, part", [
     (["job", "add", "sink", "--data", "{"], "not JSON"),
-    (["job", "add", "sink", "--id", "12"], "12"),
+    (["job", "add", "sink", "--id", "12"], "number"),
     (["job", "add", "sink", "--id", "a:b"], ":"),
-    (["job", "add", "sink", "--id", "wait"], "wait"),
+    (["job", "add", "sink", "--id", "wait"], "own keys"),
     (["job", "add", "sink", "--backoff", "often"], "fixed:DURATION"),
     (["job", "add", "sink", "--delay", "5"], "duration"),
     (["job", "add", "sink", "--priority", "high"], "whole number"),
