@@ -11,6 +11,7 @@
 
 #include "common/conf/conf.h"
 #include "common/queue/order.h"
+#include "common/queue/partition.h"
 #include "common/queue/queue.h"
 #include "master/cli/cli.h"
 

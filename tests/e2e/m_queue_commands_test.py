@@ -46,7 +46,7 @@ def test_pause_and_resume(dray, sink):
     stays(lambda: counts(dray)["paused"] == 1 and not sink.ids(), 0.5)
     ask(dray, "queue", "resume", "sink")
     wait_state(dray, first, "completed")
-    assert sink.ids() == ["m1"]
+    assert list(sink.ids()) == ["m1"]
 
 
 def test_add_with_every_option(paused):

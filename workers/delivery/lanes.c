@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/queue/partition.h"
+#include "common/queue/partition.h"
 #include "workers/delivery/delivery.h"
 
 #define UNLIMITED UINT64_MAX
