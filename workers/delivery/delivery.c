@@ -39,6 +39,12 @@ void delivery_count_reply(struct delivery *d, enum delivery_script script, uint6
 
 /* ---- the connection */
 
+void delivery_ready(struct delivery *d)
+{
+    ev_timer_stop(d->loop, &d->ready_timer);
+    child_ready(d->child);
+}
+
 static void on_redis_ready(struct redis *r, int64_t client_id, void *arg)
 {
     struct delivery *d = arg;
@@ -56,9 +62,7 @@ static void on_redis_ready(struct redis *r, int64_t client_id, void *arg)
                 log_q(
                     "acknowledged events can be lost when Redis ends; set appendonly yes in its configuration"));
     }
-    child_ready(d->child);
-    ev_timer_stop(d->loop, &d->ready_timer);
-    home_check(d);
+    home_check(d); /* READY is said behind it */
     intake_credit(d);
     settle_pump(d);
     intake_pump(d);

@@ -178,6 +178,8 @@ enum delivery_script {
 /* Counts the round trip, and an error by its first word. */
 void delivery_count_reply(struct delivery *d, enum delivery_script script, uint64_t asked_us,
                           enum queue_status s, const char *why);
+/* Redis can be worked with. */
+void delivery_ready(struct delivery *d);
 /* Ends a drain when there is nothing left to do. */
 void delivery_look(struct delivery *d);
 

@@ -58,8 +58,8 @@ static void on_checked(enum queue_status s, const char *why, const struct queue_
     h->agreed = true;
     if (!home_agreed(d))
         return;
+    delivery_ready(d);
     order_second(d);
-    intake_credit(d);
     intake_pump(d);
     for (size_t i = 0; i < d->n_lanes; i++)
         claim_wake(&d->lanes[i]);
@@ -67,6 +67,8 @@ static void on_checked(enum queue_status s, const char *why, const struct queue_
 
 void home_check(struct delivery *d)
 {
+    if (d->n_homes == 0)
+        delivery_ready(d);
     for (size_t i = 0; i < d->n_homes; i++) {
         struct home *h = &d->homes[i];
 

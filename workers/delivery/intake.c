@@ -90,12 +90,18 @@ static void on_added(enum queue_status s, const char *why, void *arg)
     delivery_look(d);
 }
 
+/* Held batches wait for Redis, and for its opinion on the queues (home.c). */
+static bool takes_batches(const struct delivery *d)
+{
+    return redis_state(d->redis) == REDIS_READY && home_agreed(d);
+}
+
 void intake_pump(struct delivery *d)
 {
     struct add *a;
     struct lane *lane;
 
-    while (redis_state(d->redis) == REDIS_READY && (a = list_first(&d->held, struct add, link)) != NULL) {
+    while (takes_batches(d) && (a = list_first(&d->held, struct add, link)) != NULL) {
         if (d->adding_bytes >= ADDING_MAX)
             return;
         lane = a->lane;
@@ -119,11 +125,6 @@ static struct payload_head head_of(const struct delivery *d, const char *id, con
     return head;
 }
 
-static bool takes_batches(const struct delivery *d)
-{
-    return redis_state(d->redis) == REDIS_READY && home_agreed(d);
-}
-
 static void on_batch(struct link_recv *recv, const struct msg_batch *b, void *arg)
 {
     struct intake_link *l = arg;
@@ -134,7 +135,7 @@ static void on_batch(struct link_recv *recv, const struct msg_batch *b, void *ar
 
     (void)recv;
     hook_at_data("batch_arrived", b->events.at, (size_t)(b->events.end - b->events.at));
-    if (!takes_batches(d)) {
+    if (redis_state(d->redis) != REDIS_READY) {
         refuse(l, b->id, true, "redis is away");
         return;
     }
@@ -202,7 +203,7 @@ static void on_gone(struct link_recv *recv, int error, const char *why, void *ar
 
 static void say_credit(const struct intake_link *l)
 {
-    bool open = takes_batches(l->d);
+    bool open = redis_state(l->d->redis) == REDIS_READY;
 
     link_recv_credit(l->recv, open ? WINDOW_BATCHES : 0, open ? WINDOW_BYTES : 0);
 }
