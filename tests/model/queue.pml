@@ -7,7 +7,8 @@
  * sent may still run), STOPS (SIGSTOP, or cut off from Redis: locks run out meanwhile; the process may go on at any time
  * with what it holds). A restart is another of the NDRAY.
  * Abstracted: wait is a set (order is lease.pml's matter); priority, pause, limiter, ghosts, the longest run. Of time
- * only this is kept: who is not stopped renews its locks, and locks what it moved before a second stalled check.
+ * only this is kept: who is not stopped renews its locks, and locks what it moved before a second stalled check; Redis
+ * reads what a dead one had sent before its locks run out.
  *
  * Holds (assertions; the switch in brackets removes the rule that it hangs on):
  *   place    each job always is in exactly one of wait, active, delayed, completed, failed
@@ -16,8 +17,8 @@
  *   handed   once a dead worker's jobs were handed back, nothing in active is its: no job waits for the stalled check
  *              [TWO_STEPS   move and lock are one step
  *               NO_KILL     its connection is ended first]
- *   stalls   no job counts more stalls than processes died or stopped with it, or fails for fewer than MAX_STALLED + 1;
- *            beyond MAX_STALLED it is not taken any more
+ *   stalls   no job counts more stalls than processes died or stopped with it (again for a take that a stopped one had
+ *            sent), or fails for fewer than MAX_STALLED + 1; beyond MAX_STALLED it is not taken any more
  *              [ONE_TICK    what has no lock must be found so by two checks
  *               NO_KILL     (with NOT_HANDED, which leaves that property out)]
  *   progress every run ends, all jobs completed or failed (ltl ends; and as no invalid end state)
@@ -113,7 +114,8 @@ inline give(p, j)
     owner[j] = p;
     assert(NOT_HANDED || !released[p]); /* handed */
     if
-    :: state[p] != RUNNING -> charge(p, j)
+    :: state[p] == DEAD -> charge(p, j)
+    :: state[p] == STOPPED -> charged[j] = charged[j] | BIT(p); faults[j]++ /* each take that it had sent */
     :: else
     fi;
     if
@@ -373,7 +375,7 @@ end:
 }
 
 #define RENEWED(j)     (state[lock[j]] == RUNNING && HAS(hand[j], lock[j]))
-#define RUNS_OUT(j)    (lock[j] != NOBODY && !RENEWED(j))
+#define RUNS_OUT(j)    (lock[j] != NOBODY && !RENEWED(j) && !(state[lock[j]] == DEAD && len(link[lock[j]]) > 0))
 #define TO_CHECK(j)    (in_active[j] && (lock[j] == NOBODY || !stalled[j]))
 #define IN_TIME(p)     (!(late[p] && state[p] == RUNNING))
 #define ALL_IN_TIME    (IN_TIME(0) && IN_TIME(N - 1) && IN_TIME(1) && IN_TIME(N / 2))
