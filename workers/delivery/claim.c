@@ -49,6 +49,21 @@ static unsigned room_of(const struct dest *t, const struct places *p)
     return room < own ? room : own;
 }
 
+bool claim_may_post(const struct dest *t)
+{
+    const struct delivery *d = t->d;
+    unsigned used = d->posting;
+
+    for (size_t i = 0; i < d->n_dests; i++) {
+        const struct dest *o = &d->dests[i];
+
+        if (o != t)
+            used += o->asked + kept_for(o);
+    }
+    return used < d->conf->delivery.concurrency && t->paused_until_ms <= clock_mono_ms() &&
+           (t->conf->concurrency == 0 || t->posting < t->conf->concurrency);
+}
+
 /* Monotonic; before it the destination, or the queue's limiter, wants to be left alone. */
 static uint64_t paused_until(const struct lane *l)
 {
@@ -86,6 +101,7 @@ struct job *claim_job(struct lane *l, const struct queue_job *q)
     j->lane = l;
     j->bytes = bytes;
     buf_init(&j->text, 1u << 20);
+    list_init(&j->turn);
     list_push_back(&l->jobs, &j->link);
     l->dest->d->jobs++;
     l->dest->d->job_bytes += bytes;
@@ -167,15 +183,17 @@ static void take_in_hand(struct lane *l, const struct queue_job *q)
     if (queue_repeat_is(q))
         repeat_start(j);
     else
-        post_start(j);
+        claim_start(j);
 }
 
 void claim_start(struct job *j)
 {
     if (j->lane->dest->d->draining || (lane_ordered(j->lane) && !queue_lease_held(j->lane->queue)))
         claim_return(j);
-    else
+    else if (lane_ordered(j->lane) || (list_empty(&j->lane->dest->ahead) && claim_may_post(j->lane->dest)))
         post_start(j);
+    else
+        ahead_put(j);
 }
 
 void claim_return(struct job *j)
@@ -236,6 +254,7 @@ static void on_taken(enum queue_status s, const struct queue_job *jobs, size_t n
 static void take(struct lane *l, unsigned n)
 {
     claim_asked(l, n);
+    ahead_flush(l->dest);
     queue_take(l->queue, n, on_taken, l);
 }
 
@@ -278,17 +297,43 @@ static void wait_for_pauses(struct delivery *d, uint64_t now_ms)
     ev_timer_start(d->loop, &d->pause_timer);
 }
 
+/* The only lane that has work, if it may be asked now and is not limited: nobody suffers when more is taken than there are
+ * places. */
+static struct lane *lone_lane(struct delivery *d, uint64_t now_ms)
+{
+    struct lane *found = NULL;
+
+    for (size_t i = 0; i < d->n_lanes; i++) {
+        struct lane *l = &d->lanes[i];
+
+        if (!l->hungry || (lane_ordered(l) && !l->order.held))
+            continue;
+        if (found != NULL)
+            return NULL;
+        found = l;
+    }
+    return found != NULL && !lane_ordered(found) && found->asked == 0 && !found->take_lost &&
+                   paused_until(found) <= now_ms && d->conf->queue.limiter.count == 0
+               ? found
+               : NULL;
+}
+
 void claim_pump(struct delivery *d)
 {
     uint64_t now_ms = clock_mono_ms();
     struct places p = {.free = (unsigned)d->conf->delivery.concurrency};
-    unsigned ready = 0, share;
+    unsigned ready = 0, share, more;
+    struct lane *lone;
     size_t first = d->next_lane;
 
-    if (d->draining || redis_state(d->redis) != REDIS_READY || d->job_bytes >= JOB_BYTES_MAX ||
-        !home_agreed(d))
+    if (d->draining || redis_state(d->redis) != REDIS_READY || !home_agreed(d))
+        return;
+    ahead_pump(d);
+    if (d->job_bytes >= JOB_BYTES_MAX)
         return;
     take_ordered(d, now_ms);
+    lone = lone_lane(d, now_ms);
+    more = lone != NULL ? ahead_room(lone->dest) : 0;
     for (size_t i = 0; i < d->n_dests; i++) {
         unsigned taken = taken_of(&d->dests[i]);
 
@@ -298,7 +343,14 @@ void claim_pump(struct delivery *d)
     for (size_t i = 0; i < d->n_lanes; i++)
         ready += may_take(&d->lanes[i], &p, now_ms);
     /* Results that Redis has not acknowledged are bounded too. */
-    if (ready == 0 || d->jobs >= 4 * d->conf->delivery.concurrency) {
+    if (ready + more == 0 || d->jobs >= 4 * d->conf->delivery.concurrency + 2 * AHEAD_JOBS) {
+        wait_for_pauses(d, now_ms);
+        return;
+    }
+    if (more > 0) {
+        unsigned room = room_of(lone->dest, &p);
+
+        take(lone, more + (room < TAKE_MAX ? room : TAKE_MAX));
         wait_for_pauses(d, now_ms);
         return;
     }
@@ -338,7 +390,7 @@ static void on_lost(const char *id, void *arg)
     struct lane *l = ((struct renewal *)arg)->lane;
     struct job *j = find(l, id);
 
-    if (j == NULL || j->state != JOB_POSTING)
+    if (j == NULL || (j->state != JOB_POSTING && j->state != JOB_AHEAD))
         return; /* settled meanwhile, or settling tells */
     log_warn("lock_lost", "queue=%s job=%s", l->name, log_q(id));
     metric_add(l->m->lock_lost, 1);
@@ -389,6 +441,8 @@ void claim_forget(struct job *j)
         d->posting--;
         metric_set(t->m.in_flight, t->posting);
     }
+    if (list_linked(&j->turn))
+        ahead_drop(j);
     list_remove(&j->link);
     d->jobs--;
     d->job_bytes -= j->bytes;

@@ -298,6 +298,7 @@ static void drain(struct child *child, uint32_t deadline_ms, const char *reason,
     d->draining = true;
     intake_leave(d);
     lanes_close(d);
+    ahead_leave(d);
     start_timer(d, &d->hand_back_timer, on_hand_back, (deadline_ms - margin) / 1e3, 0.);
     start_timer(d, &d->end_timer, on_end, (deadline_ms - margin / 4) / 1e3, 0.);
     delivery_look(d);

@@ -29,6 +29,7 @@ struct reap;
 enum job_state {
     JOB_REPEATING, /* the next job of its repetition is being added: repeat.c */
     JOB_READY,     /* in an ordered lane: waits for its turn */
+    JOB_AHEAD,     /* taken before there was a place: ahead.c */
     JOB_POSTING,   /* an HTTP call runs */
     JOB_SETTLING,  /* its result is on the way to Redis */
     JOB_UNSETTLED, /* its result waits for Redis to come back */
@@ -38,6 +39,7 @@ enum job_result { JOB_COMPLETE, JOB_DELAY, JOB_FAIL, JOB_HAND_BACK };
 
 struct job {
     struct list link; /* lane->jobs */
+    struct list turn; /* dest->ahead or dest->late */
     struct lane *lane;
     enum job_state state;
     struct queue_job q; /* its texts stand behind the struct */
@@ -75,6 +77,10 @@ struct dest { /* a destination: where jobs are posted */
     uint64_t failing_since_ms;           /* monotonic; 0: it takes what it is given */
     unsigned failed_said, failed_unsaid; /* lines on failed jobs in this second */
     bool refused_said;                   /* a line on a refused batch, in this second */
+    struct list ahead, late;             /* jobs taken ahead; results that wait for company */
+    unsigned n_ahead, n_late;
+    unsigned pace, pace_done; /* jobs done in the time for which is taken ahead; done in this window */
+    uint64_t pace_since_ms;
     struct dest_metrics m;
 };
 
@@ -158,7 +164,8 @@ struct delivery { /* the one state of the process */
     bool draining, handing_back, ended;
     bool was_ready; /* the connection was usable since it was last lost */
     unsigned handed_back;
-    ev_timer ready_timer, renew_timer, second_timer, pause_timer, arm_timer, hand_back_timer, end_timer;
+    ev_timer ready_timer, renew_timer, second_timer, pause_timer, arm_timer, ahead_timer, hand_back_timer,
+        end_timer;
     ev_check turn; /* room on the connection is looked for in each turn while batches are held */
     struct metric *connected, *reconnects, *unsafe;
     struct metric *took[7]; /* durations, by enum delivery_script */
@@ -245,6 +252,20 @@ struct job *claim_job(struct lane *l, const struct queue_job *q);
 void claim_start(struct job *j);  /* it may run now, or goes back when there is no more time for that */
 void claim_return(struct job *j); /* hands back a job that was never posted, and frees it */
 
+bool claim_may_post(const struct dest *t); /* is there a place now, of those that others may not have? */
+
+/* ---- ahead.c: taking more than there are places for, and settling together, where that is worth it */
+#define AHEAD_JOBS 64 /* jobs ahead of a destination; results that wait */
+void ahead_open(struct dest *t);
+void ahead_count(struct dest *t);          /* an attempt has ended */
+unsigned ahead_room(const struct dest *t); /* so many more may be taken; 0 until that is worth a round trip */
+void ahead_put(struct job *j);
+void ahead_drop(struct job *j);       /* out of its list */
+bool ahead_linger(struct job *j);     /* its result waits; false: it is to be sent now */
+void ahead_flush(struct dest *t);     /* sends the results that wait */
+void ahead_pump(struct delivery *d);  /* posts what there are places for, gives back what stood too long */
+void ahead_leave(struct delivery *d); /* draining */
+
 /* ---- repeat.c: a job that repeats; ends in claim_start, or frees it */
 void repeat_start(struct job *j);
 
@@ -257,6 +278,7 @@ void post_prepare(struct delivery *d); /* the destinations' and sources' Authori
 
 /* ---- settle.c: the job's result and text are set */
 void settle_job(struct job *j, enum job_result result);
+void settle_send(struct job *j);
 void settle_pump(struct delivery *d); /* after a reconnect */
 
 /* ---- watch.c: the queues' ticks, as metrics and logs */

@@ -139,6 +139,7 @@ static void make_dest(struct dest *t, const struct conf_destination *conf)
     const struct conf_queue *q = &d->conf->queue;
 
     t->conf = conf;
+    ahead_open(t);
     t->rules = (struct verdict_rules){
         .max_attempts = conf->max_attempts > 0 ? conf->max_attempts : q->max_attempts,
         .retry_window_ms = q->retry_window_ms,

@@ -89,11 +89,15 @@ static void on_settled(enum queue_status s, const char *why, void *arg)
     delivery_look(d);
 }
 
-static void send(struct job *j)
+void settle_send(struct job *j)
 {
     struct queue *q = j->lane->queue;
     const char *text = buf_cstr(&j->text);
 
+    if (redis_state(j->lane->dest->d->redis) != REDIS_READY)
+        return;
+    if (list_linked(&j->turn))
+        ahead_drop(j);
     j->state = JOB_SETTLING;
     j->asked_us = clock_mono_us();
     switch (j->result) {
@@ -152,8 +156,9 @@ void settle_job(struct job *j, enum job_result result)
     j->state = JOB_UNSETTLED;
     if (result == JOB_FAIL)
         say_failed(j);
-    if (may_send(j))
-        send(j);
+    ahead_count(t);
+    if (may_send(j) && !(result == JOB_COMPLETE && ahead_linger(j)))
+        settle_send(j);
     order_pump(j->lane);
     claim_pump(d); /* the room is free: the next take goes with the same write */
 }
@@ -164,6 +169,6 @@ void settle_pump(struct delivery *d)
         struct job *j;
 
         list_foreach(j, &d->lanes[i].jobs, struct job, link) if (j->state == JOB_UNSETTLED && may_send(j))
-            send(j);
+            settle_send(j);
     }
 }
