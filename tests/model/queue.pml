@@ -342,6 +342,9 @@ inline fault(p, to)
 inline die(p)
 {
     deaths++;
+    for (k : 0 .. JOBS - 1) {
+        charged[k] = charged[k] & ~BIT(p) /* of a stop: a death is another fault */
+    }
     fault(p, DEAD);
     asked[p] = false;
     moved[p] = NOBODY;
