@@ -99,6 +99,7 @@ struct queue_waker *queue_waker_new(struct ev_loop *loop, const struct redis_opt
     char name[QUEUE_KEY_SIZE], key[QUEUE_KEY_SIZE];
     options.client_name = queue_client_name(q, name, sizeof name);
     options.command_timeout_ms = 0;
+    options.no_scripts = true;
     options.check_policy = false; /* the main connection does */
     w->loop = loop;
     w->wake = wake;

@@ -2,8 +2,8 @@
  *
  * AUTH, name, id, database and INFO go in one pipeline. From INFO: is it still loading, a replica, too old, does it
  * evict keys, has it persistence. When the same server process still holds our previous connection, that one is ended
- * first, so that nothing it had buffered runs after what is sent here. Then the scripts are loaded; the PING behind
- * them makes the connection READY.
+ * first, so that nothing it had buffered runs after what is sent here. Then the scripts that it has not yet are loaded;
+ * the PING behind them makes the connection READY.
  */
 #include "common/redis/internal.h"
 
@@ -104,6 +104,18 @@ static void on_script(enum redis_status status, const struct redisReply *reply, 
     refuse_with(r, true, "SCRIPT LOAD failed", reply);
 }
 
+static void on_ping(enum redis_status status, const struct redisReply *reply, void *arg);
+
+/* Most often they are all there: another process has loaded them, and their texts are long. */
+static void on_scripts(enum redis_status status, const struct redisReply *reply, void *arg)
+{
+    struct redis *r = arg;
+    if (stale(r, status))
+        return;
+    redis_load_missing(r, reply, on_script, r);
+    redis_sendf(r, on_ping, r, "PING");
+}
+
 static void on_ping(enum redis_status status, const struct redisReply *reply, void *arg)
 {
     struct redis *r = arg;
@@ -146,8 +158,10 @@ static void on_info(enum redis_status status, const struct redisReply *reply, vo
     info_get(reply->str, "aof_enabled", value, sizeof value);
     r->aof = strcmp(value, "1") == 0;
     end_previous(r, reply->str);
-    redis_load_scripts(r, on_script, r);
-    redis_sendf(r, on_ping, r, "PING");
+    if (r->o.no_scripts || redis_count_scripts() == 0)
+        redis_sendf(r, on_ping, r, "PING");
+    else
+        redis_ask_scripts(r, on_scripts, r);
 }
 
 void redis_hello(struct redis *r)

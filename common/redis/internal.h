@@ -100,6 +100,10 @@ int redis_sendf(struct redis *r, redis_reply_fn fn, void *arg, const char *fmt, 
 void redis_fail_pending(struct redis *r);
 void redis_watchdog_init(struct redis *r);
 
+/* Asks which of the registered scripts the server has; sends SCRIPT LOAD for those that the answer has not. */
+int redis_ask_scripts(struct redis *r, redis_reply_fn fn, void *arg);
+int redis_load_missing(struct redis *r, const struct redisReply *there, redis_reply_fn fn, void *arg);
+size_t redis_count_scripts(void);
 /* Sends SCRIPT LOAD for every registered script; fn sees each reply. */
 int redis_load_scripts(struct redis *r, redis_reply_fn fn, void *arg);
 

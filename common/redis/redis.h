@@ -28,6 +28,7 @@ struct redis_options {
     uint64_t connect_timeout_ms, command_timeout_ms; /* command_timeout 0: none (blocking commands) */
     uint64_t reconnect_min_ms, reconnect_max_ms;
     double reconnect_jitter;
+    bool no_scripts;   /* this connection calls none */
     bool check_policy; /* on each connect: refuse an evicting maxmemory-policy, find out about AOF */
 };
 
@@ -74,7 +75,7 @@ void redis_command(struct redis *r, redis_reply_fn fn, void *arg, int argc, cons
 void redis_commandf(struct redis *r, redis_reply_fn fn, void *arg, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Scripts: registered once per process before the first connect, loaded first on every connection (a NOSCRIPT inside
+/* Scripts: registered once per process before the first connect, there before a connection is used (a NOSCRIPT inside
  * EXEC would leave half a transaction), called by SHA-1; on NOSCRIPT they are loaded again and the call repeated. */
 struct redis_script {
     const char *name, *text;

@@ -1,4 +1,4 @@
-/* script - the registered Lua scripts: loaded first on every connection, called by SHA-1. */
+/* script - the registered Lua scripts: loaded before a connection is used, called by SHA-1. */
 #include "common/redis/internal.h"
 
 #include <openssl/evp.h>
@@ -27,6 +27,32 @@ void redis_script_register(struct redis_script *s)
     for (size_t i = 0; i < 20; i++)
         snprintf(s->sha1 + 2 * i, 3, "%02x", digest[i]);
     registry.scripts[registry.n++] = s;
+}
+
+int redis_ask_scripts(struct redis *r, redis_reply_fn fn, void *arg)
+{
+    const char *argv[2 + SCRIPTS_MAX] = {"SCRIPT", "EXISTS"};
+    for (size_t i = 0; i < registry.n; i++)
+        argv[2 + i] = registry.scripts[i]->sha1;
+    return redis_send(r, fn, arg, (int)(2 + registry.n), argv, NULL);
+}
+
+int redis_load_missing(struct redis *r, const struct redisReply *there, redis_reply_fn fn, void *arg)
+{
+    bool known = there->type == REDIS_REPLY_ARRAY && there->elements == registry.n;
+    for (size_t i = 0; i < registry.n; i++) {
+        const char *argv[] = {"SCRIPT", "LOAD", registry.scripts[i]->text};
+        if (known && there->element[i]->type == REDIS_REPLY_INTEGER && there->element[i]->integer == 1)
+            continue;
+        if (redis_send(r, fn, arg, 3, argv, NULL) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+size_t redis_count_scripts(void)
+{
+    return registry.n;
 }
 
 int redis_load_scripts(struct redis *r, redis_reply_fn fn, void *arg)

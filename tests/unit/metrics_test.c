@@ -206,18 +206,18 @@ static void test_merge_of_gauges(void **state)
     metric_set(metrics_series(sum, METRIC_INGEST_CONNECTIONS, NULL), 1); /* the merging process' own */
     metric_set(metrics_series(a, METRIC_INGEST_CONNECTIONS, NULL), 10);
     metric_set(metrics_series(b, METRIC_INGEST_CONNECTIONS, NULL), 0.3);
-    metric_set(metrics_series(a, METRIC_QUEUE_JOBS, "q", "wait", NULL), 7);
-    metric_set(metrics_series(b, METRIC_QUEUE_JOBS, "q", "wait", NULL), 9);
+    metric_set(metrics_series(a, METRIC_QUEUE_OLDEST, "q", "wait", NULL), 7);
+    metric_set(metrics_series(b, METRIC_QUEUE_OLDEST, "q", "wait", NULL), 9);
     merge(sum, "a", 1, a);
     merge(sum, "b", 1, b);
     for (int i = 0; i < 1000; i++)
         merge(sum, "b", (uint32_t)i, b);
     assert_true(metrics_value(sum, METRIC_INGEST_CONNECTIONS, NULL) == 1 + (10 + 0.3) ||
                 metrics_value(sum, METRIC_INGEST_CONNECTIONS, NULL) == 1 + (0.3 + 10));
-    assert_true(metrics_value(sum, METRIC_QUEUE_JOBS, "q", "wait", NULL) == 9); /* the largest */
+    assert_true(metrics_value(sum, METRIC_QUEUE_OLDEST, "q", "wait", NULL) == 9); /* the largest */
     metrics_forget(sum, "b");
     assert_true(metrics_value(sum, METRIC_INGEST_CONNECTIONS, NULL) == 11);
-    assert_true(metrics_value(sum, METRIC_QUEUE_JOBS, "q", "wait", NULL) == 7);
+    assert_true(metrics_value(sum, METRIC_QUEUE_OLDEST, "q", "wait", NULL) == 7);
     metrics_forget(sum, "a");
     assert_renders(sum, "# HELP dray_ingest_connections open connections\n"
                         "# TYPE dray_ingest_connections gauge\ndray_ingest_connections 1\n");

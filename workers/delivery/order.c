@@ -33,6 +33,12 @@ static bool is_retry_unsaid(const struct job *j)
     return j->state == JOB_UNSETTLED && j->result == JOB_DELAY;
 }
 
+/* It has failed for good, and Redis may not know: if this process died now it would be tried again, behind its next. */
+static bool is_failure_unsure(const struct job *j)
+{
+    return (j->state == JOB_SETTLING || j->state == JOB_UNSETTLED) && j->result == JOB_FAIL;
+}
+
 static unsigned undone(const struct lane *l)
 {
     const struct job *j;
@@ -106,7 +112,7 @@ void order_pump(struct lane *l)
         return;
     list_foreach(j, &l->jobs, struct job, link)
     {
-        if (is_retry_unsaid(j) || j->state == JOB_REPEATING)
+        if (is_retry_unsaid(j) || is_failure_unsure(j) || j->state == JOB_REPEATING)
             return;
         if (j->state != JOB_READY)
             continue;
