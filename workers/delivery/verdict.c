@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/str.h"
+
 static enum verdict_action by_status(int status)
 {
     if (status >= 200 && status <= 299)
@@ -71,32 +73,12 @@ void verdict_give(const struct verdict_rules *rules, const struct verdict_case *
         out->delay_ms = out->pause_ms;
 }
 
-/* Bytes of the UTF-8 sequence at p, 0 when it is none (RFC 3629: no overlong forms, no surrogates). */
-static size_t utf8_len(const unsigned char *p, size_t left)
-{
-    size_t n = p[0] < 0x80                    ? 1
-               : p[0] >= 0xc2 && p[0] <= 0xdf ? 2
-               : (p[0] & 0xf0) == 0xe0        ? 3
-               : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4
-                                              : 0;
-
-    if (n == 0 || n > left)
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-        (p[0] == 0xf4 && p[1] > 0x8f))
-        return 0;
-    return n;
-}
-
 /* text as valid UTF-8 without control bytes but tab and line ends; what is not becomes U+FFFD. */
 static int put_text(struct buf *out, const char *text, size_t len)
 {
     for (size_t at = 0; at < len;) {
         const unsigned char *p = (const unsigned char *)text + at;
-        size_t n = utf8_len(p, len - at);
+        size_t n = str_utf8_length(text + at, len - at);
 
         if (n == 1 && (*p < 0x20 || *p == 0x7f) && *p != '\t' && *p != '\n' && *p != '\r')
             n = 0;
