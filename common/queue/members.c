@@ -8,6 +8,8 @@
 #include "common/base/mem.h"
 #include "common/queue/order.h"
 
+#define SILENCE_MIN_MS UINT64_C(3000) /* a lease may be shorter than the second between two signs of life */
+
 struct share_call {
     struct queue_call call;
     queue_share_fn fn;
@@ -44,7 +46,8 @@ void queue_share_say(struct queue *home, bool leaving, queue_share_fn fn, void *
     c->call.finish = on_share;
     c->fn = fn;
     c->arg = arg;
-    snprintf(silence_ms, sizeof silence_ms, "%" PRIu64, home->o.lease_ms);
+    snprintf(silence_ms, sizeof silence_ms, "%" PRIu64,
+             home->o.lease_ms > SILENCE_MIN_MS ? home->o.lease_ms : SILENCE_MIN_MS);
     const char *argv[] = {home->o.token, silence_ms, leaving ? "1" : ""};
     queue_call_script(home, &c->call, &queue_script_share, 3, argv, NULL);
 }

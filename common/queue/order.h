@@ -85,8 +85,8 @@ struct queue_share {
     const char *const *tokens; /* in rank order, valid during the call */
 };
 typedef void (*queue_share_fn)(enum queue_status s, const struct queue_share *share, void *arg);
-/* Says that we are there (call it every second), or that we leave, and asks who else is. Whoever was silent for lease_ms
- * is removed. Share of P partitions: P / members, and one more for ranks below P % members. For strict order let every
+/* Says that we are there (call it every second), or that we leave, and asks who else is. Whoever was silent for lease_ms,
+ * 3 s at least, is removed. Share of P partitions: P / members, and one more for ranks below P % members. For strict order let every
  * member want the lease: membership then only names the candidates. */
 void queue_share_say(struct queue *home, bool leaving, queue_share_fn fn, void *arg);
 

@@ -137,6 +137,10 @@ class Proxy:
     def stall(self):
         self.stalled = True
 
+    def bytes_waiting(self):
+        """What came from the clients and is not passed on."""
+        return sum(len(data) for s in list(self.sides) if not s.towards_server for _due, data in s.held)
+
     def swallow(self):
         self.swallowing = True
 

@@ -127,6 +127,8 @@ static void on_handed_back(enum queue_status s, const char *why, void *arg)
         metric_add(l->m->handed_back, 1);
     else if (s != QUEUE_LOST && s != QUEUE_MISSING)
         l->take_lost = true; /* it bears our lock, and nobody here has it */
+    if (lane_ordered(l))
+        order_pump(l);
     delivery_look(d);
 }
 
@@ -267,7 +269,7 @@ static void take_ordered(struct delivery *d, uint64_t now_ms)
         if (!lane_ordered(l) || !l->order.held)
             continue;
         order_pump(l);
-        n = order_room(l, now_ms);
+        n = d->job_bytes < JOB_BYTES_MAX ? order_room(l, now_ms) : 0;
         if (n > 0)
             order_take(l, n);
     }
@@ -329,9 +331,11 @@ void claim_pump(struct delivery *d)
     if (d->draining || redis_state(d->redis) != REDIS_READY || !home_agreed(d))
         return;
     ahead_pump(d);
-    if (d->job_bytes >= JOB_BYTES_MAX)
-        return;
     take_ordered(d, now_ms);
+    if (d->job_bytes >= JOB_BYTES_MAX) {
+        wait_for_pauses(d, now_ms); /* of jobs in hand that may be posted behind them */
+        return;
+    }
     lone = lone_lane(d, now_ms);
     more = lone != NULL ? ahead_room(lone->dest) : 0;
     for (size_t i = 0; i < d->n_dests; i++) {

@@ -251,8 +251,9 @@ static void end(struct delivery *d)
 
 void delivery_look(struct delivery *d)
 {
-    if (!d->draining || d->ended || d->jobs > 0 || d->returning > 0 || d->adds > 0 || !order_left(d) ||
-        !intake_done(d))
+    bool left = d->draining && !d->ended && order_left(d); /* tells the others, whatever is in flight */
+
+    if (!left || d->jobs > 0 || d->returning > 0 || d->adds > 0 || !intake_done(d))
         return;
     for (size_t i = 0; i < d->n_dests; i++)
         if (d->dests[i].asked > 0)

@@ -91,10 +91,10 @@ struct home { /* what the lanes of one queue name have in common: how it is work
     enum conf_mode mode;
     struct lane *lanes;
     unsigned n_lanes;
-    bool agreed;                      /* Redis says the same of mode and partitions */
-    bool asking, saying;              /* a call is on the way */
-    bool leaving, said_goodbye, left; /* this process is no member any more; Redis was told; and knows */
-    size_t members, quota;            /* of the fleet; lanes that are ours to process */
+    bool agreed;                        /* Redis says the same of mode and partitions */
+    bool asking, saying;                /* a call is on the way */
+    bool said_goodbye, last_word, left; /* draining: no member any more; with nothing in hand; Redis knows */
+    size_t members, quota;              /* of the fleet; lanes that are ours to process */
 };
 
 struct lane { /* a queue that is worked on */

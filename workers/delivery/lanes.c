@@ -9,7 +9,7 @@
 
 #include "common/base/log.h"
 #include "common/base/mem.h"
-#include "common/queue/partition.h"
+#include "common/base/str.h"
 #include "common/queue/partition.h"
 #include "workers/delivery/delivery.h"
 
@@ -232,9 +232,27 @@ struct lane *lanes_find(const struct delivery *d, const char *queue)
     return map_get(d->by_name, queue, strlen(queue));
 }
 
+/* Where a configuration that has the queue looks for its batches. prefix and name are of the sizes that these have. */
+static struct queue_options stray_options(const struct delivery *d, const char *queue, char *prefix,
+                                          char *name)
+{
+    const char *mark = strchr(queue, '#');
+    uint64_t n;
+
+    if (mark == NULL || str_parse_u64(mark + 1, &n) != 0 || n > UINT32_MAX)
+        return options_of(d, d->conf->queue.prefix, queue);
+    snprintf(name, MSG_QUEUE_MAX, "%.*s", (int)(mark - queue), queue);
+    for (size_t i = 0; i < d->n_dests; i++)
+        if (strcmp(d->dests[i].conf->id, name) == 0)
+            str_copy(name, conf_destination_queue(d->dests[i].conf), MSG_QUEUE_MAX);
+    queue_partition_prefix(d->conf->queue.prefix, name, (unsigned)n, prefix, QUEUE_PREFIX_SIZE);
+    return options_of(d, prefix, name);
+}
+
 struct lane *lanes_stray(struct delivery *d, const char *queue)
 {
-    struct queue_options o = options_of(d, d->conf->queue.prefix, queue);
+    char prefix[QUEUE_PREFIX_SIZE], name[MSG_QUEUE_MAX];
+    struct queue_options o = stray_options(d, queue, prefix, name);
     struct conf_destination *conf;
     struct dest *t;
     struct lane *l;

@@ -19,6 +19,7 @@
 
 #define AHEAD_MAX    8    /* jobs in hand and not done */
 #define TRY_AGAIN_MS 1000 /* a partition that somebody else holds is asked for again after it */
+#define LOOK_MS      2000 /* so often it is looked whether what blocks a lane still does */
 
 /* ---- jobs in their order */
 
@@ -144,10 +145,12 @@ void order_hold(struct job *j, queue_done_fn done)
 
 /* ---- taking */
 
+/* Nobody tells when a held job was removed, or when somebody else's was finished: it is looked after. */
 static void wait_until(struct lane *l, uint64_t ms)
 {
     struct ev_loop *loop = l->dest->d->loop;
 
+    ms = ms < LOOK_MS ? ms : LOOK_MS;
     l->order.not_before_ms = clock_mono_ms() + ms;
     ev_timer_stop(loop, &l->order.timer);
     ev_timer_set(&l->order.timer, (double)ms / 1e3 + 0.001, 0.);
@@ -255,6 +258,14 @@ static void on_acquired(struct queue *q, uint64_t epoch, void *arg)
         l->waker = queue_waker_new(d->loop, &d->redis_options, &l->options, on_wake, l);
     settle_pump(d);
     claim_wake(l);
+    order_pump(l); /* parting, there may be nothing to wait for */
+    delivery_look(d);
+}
+
+static void no_more(struct lane *l)
+{
+    l->order.wanted = l->order.parting = false;
+    queue_lease_want(l->queue, false);
 }
 
 static void on_lost(struct queue *q, const char *why, void *arg)
@@ -269,15 +280,31 @@ static void on_lost(struct queue *q, const char *why, void *arg)
     queue_waker_free(l->waker);
     l->waker = NULL;
     give_back(l, true);
-    if (l->order.parting) {
-        l->order.parting = l->order.wanted = false;
-        queue_lease_want(l->queue, false);
-    }
+    if (l->order.parting && list_empty(&l->jobs)) /* otherwise once more, to tell their results */
+        no_more(l);
     claim_pump(d);
     delivery_look(d);
 }
 
 static void balance(struct home *h);
+
+/* It is somebody else's turn: what is still to be told of our jobs would be refused. He does them again at once. */
+static void drop_untold(struct lane *l)
+{
+    struct delivery *d = l->dest->d;
+    struct job *j;
+
+    list_foreach(j, &l->jobs, struct job, link)
+    {
+        if (j->state != JOB_UNSETTLED)
+            continue;
+        log_warn("lock_lost", "queue=%s job=%s status=lease", l->name, log_q(j->q.id));
+        metric_add(l->m->lock_lost, 1);
+        d->returning++;
+        queue_hand_back(l->queue, j->q.id, on_returned, l);
+        claim_forget(j);
+    }
+}
 
 static void on_busy(struct queue *q, const char *holder, uint64_t left_ms, void *arg)
 {
@@ -286,11 +313,14 @@ static void on_busy(struct queue *q, const char *holder, uint64_t left_ms, void 
     (void)q, (void)left_ms;
     note_holder(l, holder);
     l->order.tried_ms = clock_mono_ms();
-    if (l->mode == CONF_MODE_STRICT || l->order.held)
+    if (l->order.held)
         return;
-    l->order.wanted = false;
-    queue_lease_want(l->queue, false);
+    drop_untold(l);
+    if (!list_empty(&l->jobs) || (l->mode == CONF_MODE_STRICT && !l->order.parting))
+        return;
+    no_more(l);
     balance(l->home);
+    delivery_look(l->dest->d);
 }
 
 void order_open(struct lane *l)
@@ -313,9 +343,8 @@ static void want(struct lane *l)
 
 static void part(struct lane *l)
 {
-    if (!l->order.held) {
-        l->order.wanted = false;
-        queue_lease_want(l->queue, false);
+    if (!l->order.held && list_empty(&l->jobs)) {
+        no_more(l);
         return;
     }
     l->order.parting = true;
@@ -368,7 +397,7 @@ static void balance(struct home *h)
 {
     size_t wanted = count_wanted(h), share = h->mode == CONF_MODE_STRICT ? 1 : h->quota;
 
-    if (h->leaving || h->members == 0)
+    if (h->d->draining || h->members == 0)
         return;
     if (wanted > share)
         part_with(h, wanted - share);
@@ -376,11 +405,20 @@ static void balance(struct home *h)
         look_for(h, share - wanted);
 }
 
+static bool is_idle(const struct home *h)
+{
+    for (unsigned i = 0; i < h->n_lanes; i++)
+        if (h->lanes[i].order.held || !list_empty(&h->lanes[i].jobs) || h->lanes[i].asked > 0)
+            return false;
+    return true;
+}
+
 static void on_share(enum queue_status s, const struct queue_share *share, void *arg);
 
 static void say_goodbye(struct home *h)
 {
     h->saying = h->said_goodbye = true;
+    h->last_word = is_idle(h);
     queue_share_say(home_queue(h), true, on_share, h);
 }
 
@@ -389,9 +427,9 @@ static void on_share(enum queue_status s, const struct queue_share *share, void 
     struct home *h = arg;
 
     h->saying = false;
-    if (h->leaving) {
-        h->left = h->said_goodbye; /* what went before it on the connection has been done too */
-        if (!h->left)
+    if (h->d->draining) {
+        h->left = h->last_word; /* what went before it on the connection has been done too */
+        if (!h->said_goodbye)
             say_goodbye(h);
         delivery_look(h->d);
         return;
@@ -461,7 +499,7 @@ void order_second(struct delivery *d)
     for (size_t i = 0; i < d->n_homes; i++) {
         struct home *h = &d->homes[i];
 
-        if (h->mode == CONF_MODE_SHARED || !h->agreed || h->leaving || h->saying ||
+        if (h->mode == CONF_MODE_SHARED || !h->agreed || d->draining || h->saying ||
             redis_state(d->redis) != REDIS_READY)
             continue;
         h->saying = true;
@@ -481,15 +519,9 @@ void order_leave(struct delivery *d)
             continue;
         for (unsigned k = 0; k < h->n_lanes; k++)
             part(&h->lanes[k]);
+        if (!h->saying)
+            say_goodbye(h); /* what is free already is for the others now */
     }
-}
-
-static bool is_idle(const struct home *h)
-{
-    for (unsigned i = 0; i < h->n_lanes; i++)
-        if (h->lanes[i].order.held || !list_empty(&h->lanes[i].jobs) || h->lanes[i].asked > 0)
-            return false;
-    return true;
 }
 
 bool order_left(struct delivery *d)
@@ -499,15 +531,10 @@ bool order_left(struct delivery *d)
     for (size_t i = 0; i < d->n_homes; i++) {
         struct home *h = &d->homes[i];
 
-        if (h->mode == CONF_MODE_SHARED || h->left || !is_idle(h)) {
-            all = all && (h->mode == CONF_MODE_SHARED || h->left);
+        if (h->mode == CONF_MODE_SHARED || h->left)
             continue;
-        }
         all = false;
-        if (h->leaving)
-            continue;
-        h->leaving = true;
-        if (!h->saying)
+        if (is_idle(h) && !h->saying)
             say_goodbye(h);
     }
     return all;

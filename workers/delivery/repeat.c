@@ -37,6 +37,7 @@ static void on_next(enum queue_status s, const char *why, void *arg)
     default: /* added, there already, or nothing is to follow */
         claim_start(j);
     }
+    claim_pump(d); /* what stands behind it, or the room that it had */
     delivery_look(d);
 }
 
