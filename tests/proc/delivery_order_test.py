@@ -254,3 +254,41 @@ def test_batches_of_another_configurations_partitions_stand_where_they_belong(st
     assert r.lrange("{dray:sink:5}:sink:wait", 0, -1) == [batch_id(1).encode()]
     assert r.lrange("{dray:gone:1}:gone:wait", 0, -1) == [batch_id(2).encode()]
     assert r.lrange("{dray}:plain:wait", 0, -1) == [batch_id(3).encode()]
+
+
+def test_partitions_take_turns(start, fake_master, server, sink):
+    """With fewer places than partitions that have work none of them waits until another one is empty."""
+    r = server.client()
+    parts = ["{dray:sink:%d}" % n for n in range(4)]
+    for n, p in enumerate(parts):
+        for i in range(5):
+            add(r, "%d-%d" % (n, i), prefix=p)
+    conf = config(server.url, sink.url, is_multi_processor=True, ordering="key", partitions=4)
+    conf["destinations"][0]["concurrency"] = 1
+    sink.behave(hang=True)
+    fake_master("delivery", conf).start().expect("READY")
+    wait_for(lambda: sink.requests and all(r.llen(key("active", p)) == 5 for p in parts), 10)
+    sink.behave()
+    sink.answer()
+    wait_for(lambda: len(sink.taken()) == 20, 20)
+    came = [q.key for q in sink.requests]
+    for n in range(4):
+        assert [k for k in came if k.startswith("%d-" % n)] == ["%d-%d" % (n, i) for i in range(5)]
+        last = max(came.index("%d-0" % k) for k in range(4))
+        assert came.index("%d-4" % n) > last, "one was done with before another began: %s" % came
+
+
+def test_a_dead_destination_leaves_places_to_the_others(fake_master, server, make_sink, sink):
+    r = server.client()
+    other = make_sink()
+    conf = config(server.url, sink.url, is_multi_processor=True, ordering="key", partitions=8)
+    conf["destinations"].append({"id": "other", "url": other.url, "ordering": "none"})
+    conf["delivery"] = {"concurrency": 4}
+    sink.behave(hang=True)
+    for n in range(8):
+        add(r, "7", prefix="{dray:sink:%d}" % n)
+    m = fake_master("delivery", conf).start()
+    m.expect("READY")
+    wait_for(lambda: len(sink.requests) >= 2, 10)
+    m.link().send_batch(batch_id(1), [event(1)], queue="other")
+    wait_for(lambda: other.taken(), 5)

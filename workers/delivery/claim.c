@@ -262,8 +262,10 @@ static void take(struct lane *l, unsigned n)
 
 static void take_ordered(struct delivery *d, uint64_t now_ms)
 {
+    size_t first = d->next_ordered;
+
     for (size_t i = 0; i < d->n_lanes; i++) {
-        struct lane *l = &d->lanes[i];
+        struct lane *l = &d->lanes[(first + i) % d->n_lanes];
         unsigned n;
 
         if (!lane_ordered(l) || !l->order.held)

@@ -143,6 +143,7 @@ struct delivery { /* the one state of the process */
     size_t n_dests;
     struct lane *lanes;
     size_t n_lanes, next_lane; /* next_lane: which is asked first */
+    size_t next_ordered;       /* of the ordered ones: which may post first */
     struct home *homes;
     size_t n_homes, n_agreed;
     struct map *by_name;         /* lanes that batches are added to */

@@ -84,12 +84,7 @@ static void give_back(struct lane *l, bool posting_too)
 
 static bool may_post(const struct lane *l)
 {
-    const struct dest *t = l->dest;
-    const struct delivery *d = t->d;
-
-    return l->posting == 0 && d->posting < d->conf->delivery.concurrency &&
-           (t->conf->concurrency == 0 || t->posting < t->conf->concurrency) &&
-           t->paused_until_ms <= clock_mono_ms() && queue_lease_held(l->queue);
+    return l->posting == 0 && claim_may_post(l->dest) && queue_lease_held(l->queue);
 }
 
 static void release(struct lane *l)
@@ -119,6 +114,7 @@ void order_pump(struct lane *l)
             continue;
         if (!may_post(l))
             return;
+        l->dest->d->next_ordered = (size_t)(l - l->dest->d->lanes) + 1; /* the place behind it is another's */
         if (queue_repeat_is(&j->q))
             repeat_start(j);
         else

@@ -84,8 +84,8 @@ static void on_settled(enum queue_status s, const char *why, void *arg)
         break;
     }
     claim_forget(j);
-    order_pump(l);
     claim_pump(d);
+    order_pump(l);
     delivery_look(d);
 }
 
@@ -145,10 +145,11 @@ static void say_failed(const struct job *j)
 
 void settle_job(struct job *j, enum job_result result)
 {
-    struct dest *t = j->lane->dest;
+    struct lane *l = j->lane;
+    struct dest *t = l->dest;
     struct delivery *d = t->d;
 
-    j->lane->posting--;
+    l->posting--;
     t->posting--;
     d->posting--;
     metric_set(t->m.in_flight, t->posting);
@@ -159,8 +160,8 @@ void settle_job(struct job *j, enum job_result result)
     ahead_count(t);
     if (may_send(j) && !(result == JOB_COMPLETE && ahead_linger(j)))
         settle_send(j);
-    order_pump(j->lane);
     claim_pump(d); /* the room is free: the next take goes with the same write */
+    order_pump(l);
 }
 
 void settle_pump(struct delivery *d)
