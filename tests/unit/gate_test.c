@@ -15,6 +15,7 @@ static struct ev_loop *loop;
 static struct http_budget budget;
 static struct batch_set set;
 static struct gate gate;
+static unsigned sisters_out;
 static struct batch *out[64]; /* in the order of going */
 static size_t n_out;
 
@@ -38,7 +39,8 @@ static int setup(void **state)
     loop = ev_loop_new(0);
     n_out = 0;
     make_set(100, 10.);
-    gate_init(&gate, "warehouse#3");
+    sisters_out = 0;
+    gate_init(&gate, "warehouse#3", &sisters_out);
     return 0;
 }
 
@@ -99,7 +101,7 @@ static void test_other_gates_go_on(void **state)
 {
     (void)state;
     struct gate other;
-    gate_init(&other, "warehouse#4");
+    gate_init(&other, "warehouse#4", &sisters_out);
     struct batch *a = add_to(&gate, web), *b = add_to(&other, web);
     assert_ptr_not_equal(a, b);
     batch_close_idle(&set);
@@ -115,6 +117,36 @@ static void test_other_gates_go_on(void **state)
     assert_ptr_equal(out[3], c);
     batch_free(&set, c);
     gate_fini(&other);
+}
+
+/* While something of the destination is out, what is young waits for company at every gate. */
+static void test_gates_keep_step(void **state)
+{
+    (void)state;
+    struct gate other, foreign;
+    unsigned foreign_out = 0;
+    gate_init(&other, "warehouse#4", &sisters_out);
+    gate_init(&foreign, "archive#4", &foreign_out);
+    struct batch *a = add_to(&gate, web);
+    batch_close_idle(&set);
+    assert_int_equal(n_out, 1);
+    struct batch *b = add_to(&other, web), *c = add_to(&foreign, web), *d = add_to(&gate, web);
+    batch_close_idle(&set);
+    assert_int_equal(n_out, 2);
+    assert_ptr_equal(out[1], c);
+    batch_free(&set, a);
+    batch_close_idle(&set);
+    assert_int_equal(n_out, 4); /* together */
+    assert_int_equal(sisters_out, 2);
+    batch_give_way(&set, b);
+    assert_int_equal(sisters_out, 1);
+    batch_free(&set, b);
+    batch_free(&set, d);
+    batch_free(&set, c);
+    assert_int_equal(sisters_out, 0);
+    assert_int_equal(foreign_out, 0);
+    gate_fini(&other);
+    gate_fini(&foreign);
 }
 
 /* Two sources, one queue: what was opened first goes first, though the other was full before. */
@@ -285,6 +317,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_one_at_a_time),
         T(test_other_gates_go_on),
+        T(test_gates_keep_step),
         T(test_sources_share_the_order),
         T(test_a_full_one_pushes_the_first),
         T(test_age),

@@ -219,11 +219,18 @@ void batch_close_all(struct batch_set *s)
 void batch_close_idle(struct batch_set *s)
 {
     struct batch *b;
+    struct list calm; /* those that are closed here do not keep their sisters waiting */
+    list_init(&calm);
     list_foreach(b, &s->open, struct batch, link)
     {
-        if (b->lane->gate == NULL ? b->lane->closed == 0 : gate_first(b->lane->gate, &b->place))
-            batch_close(s, b);
+        const struct gate *g = b->lane->gate;
+        if (g == NULL ? b->lane->closed > 0 : !gate_first(g, &b->place) || *g->sisters_out > 0)
+            continue;
+        list_remove(&b->link);
+        list_push_back(&calm, &b->link);
     }
+    while ((b = list_first(&calm, struct batch, link)) != NULL)
+        batch_close(s, b);
 }
 
 void batch_give_way(struct batch_set *s, struct batch *b)

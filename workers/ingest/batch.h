@@ -75,7 +75,8 @@ int batch_copy(struct batch_set *s, struct batch *b, const char *text, size_t le
 
 void batch_close(struct batch_set *s, struct batch *b);
 void batch_close_all(struct batch_set *s);
-/* Closes the open batches of lanes that have nothing under way (called when some link has room). */
+/* Closes the open batches of lanes that have nothing under way, of ordered queues those of destinations that have nothing
+ * under way (called when some link has room). */
 void batch_close_idle(struct batch_set *s);
 /* A batch that was handed to `closed` will not go on its way: it keeps no other waiting. */
 void batch_give_way(struct batch_set *s, struct batch *b);

@@ -9,9 +9,9 @@
 #include "common/base/str.h"
 #include "workers/ingest/batch.h"
 
-void gate_init(struct gate *g, const char *queue)
+void gate_init(struct gate *g, const char *queue, unsigned *sisters_out)
 {
-    *g = (struct gate){.out = NULL};
+    *g = (struct gate){.sisters_out = sisters_out};
     str_copy(g->queue, queue, sizeof g->queue);
     list_init(&g->line);
     list_init(&g->lanes);
@@ -81,12 +81,15 @@ void gate_go(struct gate *g, struct gate_place *p)
     list_remove(&p->link);
     g->n_closed--;
     g->out = p;
+    ++*g->sisters_out;
 }
 
 void gate_leave(struct gate *g, struct gate_place *p)
 {
-    if (g->out == p)
+    if (g->out == p) {
         g->out = NULL;
+        --*g->sisters_out;
+    }
     if (!list_linked(&p->link))
         return;
     list_remove(&p->link);

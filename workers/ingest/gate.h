@@ -2,7 +2,9 @@
  *
  * A batch has its place in line from its opening on. The first in line goes when nothing is out; what stands behind it
  * gathers on as long as it has room, however old it is. What is out keeps the gate, whatever becomes of it, until it is
- * done or set aside. Used by batch.c, which owns the batches; fanout.c asks for the lanes.
+ * done or set aside. The gates of one destination keep step: while a batch of any of them is out, a young one waits at
+ * its own gate for company, or each partition would send crumbs. Used by batch.c, which owns the batches; fanout.c asks
+ * for the lanes.
  */
 #ifndef DRAY_WORKERS_INGEST_GATE_H
 #define DRAY_WORKERS_INGEST_GATE_H
@@ -21,6 +23,7 @@ struct gate {
     struct list lanes; /* struct batch_lane of the sources that have something here; last used first */
     size_t n_closed;   /* in line */
     struct gate_place *out;
+    unsigned *sisters_out; /* of all gates of the destination, this one too */
 };
 
 struct gate_place { /* in a batch; zeroed for one of a queue without order */
@@ -29,7 +32,8 @@ struct gate_place { /* in a batch; zeroed for one of a queue without order */
     bool due;    /* open, but old enough to go */
 };
 
-void gate_init(struct gate *g, const char *queue);
+/* sisters_out: 0 at first, the same for all gates of a destination, and outlives them. */
+void gate_init(struct gate *g, const char *queue, unsigned *sisters_out);
 void gate_fini(struct gate *g); /* frees its lanes; nothing may be in line or out */
 /* The lane of a source (its text is the caller's, and the same pointer each time); made when there is none. NULL with
  * ENOMEM. It lives while it has batches. */
