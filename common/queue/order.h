@@ -42,10 +42,11 @@ enum queue_turn_state {
     QUEUE_TURN_PAUSED,  /* the queue is paused */
     QUEUE_TURN_HELD,    /* a retry stands in front, due in retry_ms; who: its id */
     QUEUE_TURN_BLOCKED, /* somebody else's lock lives on a job that is in active, or next; who: its token */
+    QUEUE_TURN_LIMITED, /* the queue's limiter lets nothing more through for retry_ms */
 };
 struct queue_turn {
     enum queue_turn_state state; /* with jobs: what stopped the take behind them */
-    uint64_t retry_ms;           /* HELD, BLOCKED: when to ask again; earlier when somebody is reaped */
+    uint64_t retry_ms; /* HELD, BLOCKED, LIMITED: when to ask again; earlier when somebody is reaped */
     const char *who;
     uint64_t
         requeued; /* found in active without an owner (or ours but not in hand): they stand in front again */
@@ -59,7 +60,9 @@ typedef void (*queue_taken_ordered_fn)(enum queue_status s, const struct queue_t
 /* The next jobs in order, at most max (QUEUE_ORDERED_MAX in hand). Ask while the lease is held, one take at a time.
  * in_hand: the ids that the caller still has of this queue, settled or not, in any order (copied): what else our token
  * has locked is a stray of a lost answer and is put in front first, uncounted. What has no lock in active is put in
- * front in its order; the oldest of these counts a stall (jobs go out one by one: only it can have been at fault). */
+ * front in its order; the oldest of these counts a stall (jobs go out one by one: only it can have been at fault). So is
+ * what others have locked and began over max_run ago; a job of ours is the caller's to end in time. What is taken counts
+ * in the limiter, also when it is handed back: do not take ahead where there is one. */
 #define QUEUE_ORDERED_MAX 64
 void queue_take_ordered(struct queue *q, unsigned max, const char *const *in_hand, size_t n,
                         queue_taken_ordered_fn taken, void *arg);

@@ -20,9 +20,10 @@
 #define FIELD_NAMES                                                                                          \
     "data", "name", "opts", "timestamp", "attemptsMade", "stalledCounter", "retriedOn", "dray:retried"
 enum { F_DATA, F_NAME, F_OPTS, F_TIMESTAMP, F_ATTEMPTS, F_STALLED, F_RETRIED, F_AFRESH, FIELDS };
-#define BYTES_MAX "33554432" /* data in one answer, unless a single job is larger */
-#define JOB_MAX   "16777216" /* a larger one goes to failed: QUEUE_JOB_MAX */
-#define HEAD      2          /* values of the script's answer before the ids */
+#define BYTES_MAX    "33554432" /* data in one answer, unless a single job is larger */
+#define JOB_MAX      "16777216" /* a larger one goes to failed: QUEUE_JOB_MAX */
+#define ORDERED_ARGS 12         /* before the ids in hand */
+#define HEAD         2          /* values of the script's answer before the ids */
 
 enum { O_STATE, O_MS, O_WHO, O_REQUEUED, O_FAILED, O_GHOSTS, ORDERED_HEAD }; /* of take_ordered's */
 
@@ -287,12 +288,12 @@ static void on_data(struct queue_call *c, enum queue_status s, const char *why,
 static void read_turn(struct take *t, struct redisReply *const *head)
 {
     static const enum queue_turn_state states[] = {QUEUE_TURN_OPEN, QUEUE_TURN_PAUSED, QUEUE_TURN_HELD,
-                                                   QUEUE_TURN_BLOCKED};
+                                                   QUEUE_TURN_BLOCKED, QUEUE_TURN_LIMITED};
     long long v[ORDERED_HEAD];
     size_t len;
     for (size_t i = 0; i < ORDERED_HEAD; i++)
         v[i] = head[i]->type == REDIS_REPLY_INTEGER ? head[i]->integer : 0;
-    if (v[O_STATE] < 0 || v[O_STATE] > 3) {
+    if (v[O_STATE] < 0 || v[O_STATE] > 4) {
         t->status = QUEUE_LOST;
         return;
     }
@@ -385,22 +386,29 @@ static void send_take(struct queue *q, const struct wish *w)
 static void send_take_ordered(struct queue *q, struct wish *w)
 {
     struct take *t = xcalloc(1, sizeof *t);
-    char lock_ms[24], max[16], stalled[24], tombstone[24];
-    const char **argv = xcalloc(8 + w->n, sizeof *argv);
+    char lock_ms[24], max[16], stalled[24], tombstone[24], run[24], jobs[24], ms[24];
+    const char **argv = xcalloc(ORDERED_ARGS + w->n, sizeof *argv);
     snprintf(lock_ms, sizeof lock_ms, "%" PRIu64, q->o.lock_ms);
     snprintf(max, sizeof max, "%u", w->max);
     snprintf(stalled, sizeof stalled, "%" PRIu64, q->o.max_stalled);
     snprintf(tombstone, sizeof tombstone, "%" PRIu64, q->o.tombstone_ms);
-    const char *const head[] = {q->o.token, queue_lease_value(q), lock_ms, max, BYTES_MAX, JOB_MAX, stalled,
-                                tombstone};
+    snprintf(run, sizeof run, "%" PRIu64, q->o.max_run_ms);
+    snprintf(jobs, sizeof jobs, "%" PRIu64, q->o.limiter_ms > 0 ? q->o.limiter_jobs : 0);
+    snprintf(ms, sizeof ms, "%" PRIu64, q->o.limiter_ms);
+    const char *const head[ORDERED_ARGS] = {q->o.token, queue_lease_value(q),
+                                            lock_ms,    max,
+                                            BYTES_MAX,  JOB_MAX,
+                                            stalled,    tombstone,
+                                            run,        jobs,
+                                            ms,         q->o.limiter_by_group ? "1" : ""};
     memcpy(argv, head, sizeof head);
     for (size_t i = 0; i < w->n; i++)
-        argv[8 + i] = w->in_hand[i];
+        argv[ORDERED_ARGS + i] = w->in_hand[i];
     t->ordered = w->ordered;
     t->arg = w->arg;
     t->returns = q->returns;
-    queue_call_script(q, &call_new(t, on_taken)->call, &queue_script_take_ordered, (int)(8 + w->n), argv,
-                      NULL);
+    queue_call_script(q, &call_new(t, on_taken)->call, &queue_script_take_ordered, (int)(ORDERED_ARGS + w->n),
+                      argv, NULL);
     send_sort(q, t);
     free(argv);
 }

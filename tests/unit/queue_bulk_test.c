@@ -216,7 +216,7 @@ static void remove_matching(void **state)
     pause_queue(g, true);
     server_ask(&server, "HSET " B "metrics:failed count 1");
     server_ask(&server, "HSET " B "limiter:index nobody nothing");
-    server_ask(&server, "HSET " B "dray:proto format 1");
+    server_ask(&server, "SET " B "dray:proto 1,shared,1");
     server_ask(&server, "HSET " B "repeat:abc:17 data {}");
     server_ask(&server, "ZADD " B "delayed 9 repeat:abc:17");
     server_ask(&server, "HSET {t}:q:other:1 data {}"); /* of a queue "q:other" */
@@ -305,7 +305,7 @@ static void obliterate_leaves_no_trace(void **state)
     server_ask(&server, "SADD " B "limiter:g:limited w2 w3");
     server_ask(&server, "ZADD " B "repeat 1 x");
     server_ask(&server, "HSET " B "metrics:failed count 1");
-    server_ask(&server, "HSET " B "dray:proto format 1");
+    server_ask(&server, "SET " B "dray:proto 1,shared,1");
     /* of a queue "q:other" */
     server_ask(&server, "MSET {t}:q:other:id 1 {t}:q:other:5:lock x {t}:q:de:id 3");
     server_ask(&server, "RPUSH {t}:q:other:wait 1");
@@ -323,7 +323,7 @@ static void obliterate_spares_living_leases(void **state)
     plant_many("wait", "w", 3);
     pause_queue(g, true);
     server_ask(&server, "MSET " B "dray:lease t/3 " B "dray:epoch 3");
-    server_ask(&server, "HSET " B "dray:proto format 1");
+    server_ask(&server, "SET " B "dray:proto 1,shared,1");
     assert_string_equal(obliterate(g, false, false), "ok 3 0");
     is("3", "EXISTS " B "dray:lease " B "dray:epoch " B "dray:proto");
     is("3", "DBSIZE");

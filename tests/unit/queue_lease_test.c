@@ -395,17 +395,17 @@ static void the_first_writer_wins(void **state)
     struct holder *h = *state;
     assert_int_equal(check(h, QUEUE_MODE_KEY, 16), QUEUE_PROTOCOL_AGREES);
     assert_int_equal(h->protocol.format, 0); /* nothing stood there */
-    is("1,key,16", "HMGET " B "dray:proto format mode partitions");
+    is("1,key,16", "GET " B "dray:proto");
     assert_int_equal(check(h, QUEUE_MODE_KEY, 16), QUEUE_PROTOCOL_AGREES);
     assert_int_equal(h->protocol.format, 1);
     assert_int_equal(check(h, QUEUE_MODE_KEY, 8), QUEUE_PROTOCOL_DIFFERS);
     assert_int_equal(h->protocol.partitions, 16);
     assert_int_equal(check(h, QUEUE_MODE_SHARED, 1), QUEUE_PROTOCOL_DIFFERS);
     assert_string_equal(h->protocol.mode, "key");
-    server_ask(&server, "HSET " B "dray:proto format 2");
+    server_ask(&server, "SET " B "dray:proto 2,key,16");
     assert_int_equal(check(h, QUEUE_MODE_KEY, 16), QUEUE_PROTOCOL_NEWER);
     assert_int_equal(h->protocol.format, 2);
-    server_ask(&server, "HSET " B "dray:proto format 0"); /* an older one is read */
+    server_ask(&server, "SET " B "dray:proto 0,key,16"); /* an older one is read */
     assert_int_equal(check(h, QUEUE_MODE_KEY, 16), QUEUE_PROTOCOL_AGREES);
     server_ask(&server, "DEL " B "dray:proto");
     server_ask(&server, "LPUSH " B "wait a b");
@@ -413,7 +413,7 @@ static void the_first_writer_wins(void **state)
     assert_int_equal(h->protocol.jobs, 2);
     is("0", "EXISTS " B "dray:proto");
     assert_int_equal(check(h, QUEUE_MODE_STRICT, 1), QUEUE_PROTOCOL_AGREES);
-    is("strict", "HGET " B "dray:proto mode");
+    is("1,strict,1", "GET " B "dray:proto");
 }
 
 static void changing_the_protocol(void **state)
@@ -428,7 +428,7 @@ static void changing_the_protocol(void **state)
     assert_int_equal(set(h, &h->protocol, QUEUE_MODE_KEY, 4), QUEUE_PROTOCOL_AGREES);
     assert_int_equal(check(h, QUEUE_MODE_KEY, 4), QUEUE_PROTOCOL_AGREES);
     assert_int_equal(set(h, &h->protocol, QUEUE_MODE_KEY, 8), QUEUE_PROTOCOL_AGREES);
-    is("1,key,8", "HMGET " B "dray:proto format mode partitions");
+    is("1,key,8", "GET " B "dray:proto");
     server_ask(&server, "DEL " B "dray:proto");
     assert_int_equal(set(h, &stale, QUEUE_MODE_STRICT, 1), QUEUE_PROTOCOL_AGREES);
     assert_string_equal(queue_mode_name(QUEUE_MODE_STRICT), "strict");

@@ -180,7 +180,8 @@ static void on_taken(enum queue_status s, const struct queue_turn *turn, const s
     l->take_lost = false; /* the next take puts what a lost answer locked in front by itself */
     if (s == QUEUE_OK) {
         tell(l, turn);
-        if (turn->state == QUEUE_TURN_HELD || turn->state == QUEUE_TURN_BLOCKED) {
+        if (turn->state == QUEUE_TURN_HELD || turn->state == QUEUE_TURN_BLOCKED ||
+            turn->state == QUEUE_TURN_LIMITED) {
             l->hungry = true;
             wait_until(l, turn->retry_ms);
         }
@@ -203,12 +204,13 @@ static void on_taken(enum queue_status s, const struct queue_turn *turn, const s
 
 unsigned order_room(const struct lane *l, uint64_t now_ms)
 {
-    unsigned n;
+    /* What is taken and handed back again would use up the limiter. */
+    unsigned n, ahead = l->options.limiter_jobs > 0 && l->options.limiter_ms > 0 ? 1 : AHEAD_MAX;
 
     if (!l->order.held || l->order.parting || !l->hungry || l->asked > 0 || now_ms < l->order.not_before_ms)
         return 0;
     n = undone(l);
-    return n <= AHEAD_MAX / 2 ? AHEAD_MAX - n : 0;
+    return n <= ahead / 2 ? ahead - n : 0;
 }
 
 void order_take(struct lane *l, unsigned n)

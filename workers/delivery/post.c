@@ -179,18 +179,22 @@ static void on_done(struct http_call *call, const struct http_answer *a, void *a
     settle_job(j, v.action == VERDICT_DONE ? JOB_COMPLETE : v.action == VERDICT_RETRY ? JOB_DELAY : JOB_FAIL);
 }
 
-/* A job may ask for less time than its destination is given. 0: the client's own. */
+/* A job may ask for less time than its destination is given; of an ordered lane none runs for longer than max_run, as
+ * nobody else could take it away. */
 static uint64_t timeout_of(const struct job *j)
 {
     uint64_t ms = j->lane->dest->conf->timeout_ms,
              all = ms > 0 ? ms : j->lane->dest->d->conf->delivery.timeout_ms,
+             run_ms = lane_ordered(j->lane) ? j->lane->options.max_run_ms : 0,
              sdk_ms = j->payload.sdk != NULL ? j->payload.sdk->timeout_ms : 0, own_ms;
     struct backoff_own own = {0};
 
     if (memmem(j->q.opts, j->q.opts_len, "timeout", 7) != NULL)
         backoff_parse_opts(j->q.opts, j->q.opts_len, &own);
     own_ms = own.timeout_ms > 0 ? own.timeout_ms : sdk_ms;
-    return own_ms > 0 && own_ms < all ? own_ms : ms;
+    if (own_ms > 0 && own_ms < all)
+        all = own_ms;
+    return run_ms > 0 && run_ms < all ? run_ms : all;
 }
 
 /* The job as a request. 0, or -1 and a reason in why. */

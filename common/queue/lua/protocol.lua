@@ -4,8 +4,10 @@
 -- queue }. A mode of "" was never written.
 local known, mode, partitions, expected = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local key = B .. 'dray:proto'
-local found = call('HMGET', key, 'format', 'mode', 'partitions')
-local format, old_mode, old_partitions = tonumber(found[1]) or 0, found[2] or '', tonumber(found[3]) or 0
+-- A string, "format,mode,partitions": Bull's removeJobs deletes every hash of a queue. Whatever else stands there is nothing.
+local text = redis.pcall('GET', key)
+local format, old_mode, old_partitions = string.match(type(text) == 'string' and text or '', '^(%d+),?(%w*),?(%d*)')
+format, old_mode, old_partitions = tonumber(format) or 0, old_mode or '', tonumber(old_partitions) or 0
 local jobs = call('LLEN', B .. 'wait') + call('LLEN', B .. 'paused') + call('LLEN', B .. 'active')
   + call('ZCARD', B .. 'delayed')
 local code = 0
@@ -17,7 +19,7 @@ elseif old_mode == '' or expected then
   if mode == 'key' and old_mode ~= 'key' and jobs > 0 then
     code = 3
   else
-    call('HSET', key, 'format', known, 'mode', mode, 'partitions', partitions)
+    call('SET', key, ARGV[1] .. ',' .. mode .. ',' .. partitions)
   end
 elseif old_mode ~= mode or old_partitions ~= tonumber(partitions) then
   code = 1

@@ -65,8 +65,7 @@ for place, hold in pairs(holds) do
     call('RPUSH', list, hold[1])
     call('DEL', B .. 'dray:hold')
     if hold[2] > 0 then
-      call('HSET', B .. 'dray:hold', 'id', hold[1], 'due', string.format('%.0f', now + hold[2]))
-      call('PEXPIRE', B .. 'dray:hold', hold[2])
+      call('SET', B .. 'dray:hold', string.format('%.0f %s', now + hold[2], hold[1]), 'PX', hold[2])
     end
   end
 end

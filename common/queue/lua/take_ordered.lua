@@ -2,13 +2,16 @@
 -- to stand in front first, in its order, and nothing is taken past a job that somebody else has in hand, nor past a
 -- held one before it is due. Locks last as long as the lease.
 -- ARGV: token, lease, lock ms, max jobs, max bytes of data in all (one job is always taken), max bytes of one job, how
--- often a job may stall, tombstone ms, id in hand... Of what we have locked beside these nobody knows (an answer was
--- lost): it goes back uncounted. Of what has no lock the oldest counts a stall.
--- Returns { 0 open, 1 paused, 2 held, 3 blocked, -1 the lease is not ours; ms; held id, blocking token or present lease;
--- requeued; failed as stalled; ids that went to failed; id... }; the ids are left in <base>dray:took as by take.
+-- often a job may stall, tombstone ms, longest run in ms (0: any), and Bull's limiter: jobs (0: none), ms, "1": by group;
+-- then id in hand... Of what we have locked beside these nobody knows (an answer was lost): it goes back uncounted. Of
+-- what has no lock, or was begun by others too long ago, the oldest counts a stall.
+-- Returns { 0 open, 1 paused, 2 held, 3 blocked, 4 over the limiter's limit, -1 the lease is not ours; ms; held id,
+-- blocking token or present lease; requeued; failed as stalled; ids that went to failed; id... }; the ids are left in
+-- <base>dray:took as by take. Over the limit nothing is put off as Bull puts it off: the first waits, and all behind it.
 local token, lease, lock_ms, max, max_bytes, job_max = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]),
   tonumber(ARGV[5]), tonumber(ARGV[6])
-local max_stalled, tombstone_ms = tonumber(ARGV[7]), tonumber(ARGV[8])
+local max_stalled, tombstone_ms, max_run = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local limit, window_ms, by_group = tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12] == '1'
 local wait, active, took = B .. 'wait', B .. 'active', B .. 'dray:took'
 local there = call('GET', B .. 'dray:lease') or ''
 if there ~= lease then
@@ -21,10 +24,17 @@ if lease_left >= 0 then
   lock_ms = math.max(1, lease_left)
 end
 local in_hand = {}
-for i = 9, #ARGV do
+for i = 13, #ARGV do
   in_hand[ARGV[i]] = true
 end
 local requeued, failed, ghosts = 0, 0, 0
+
+-- A renewed lock is no proof of life. Hosts' clocks wrote the times of Bull's workers.
+local function is_overrun(id)
+  local since = max_run > 0 and redis.pcall('HGET', B .. id, 'processedOn')
+  since = type(since) == 'string' and tonumber(since)
+  return since and now - since > max_run
+end
 
 -- { id, locked by us } for what in active has no owner, oldest first; or who owns one, and for how long.
 local function look_at_active()
@@ -40,7 +50,10 @@ local function look_at_active()
     end
     local holders = call('MGET', unpack(locks))
     for i = #ids, 1, -1 do
-      if holders[i] and holders[i] ~= token then
+      if holders[i] and holders[i] ~= token and is_overrun(ids[i]) then
+        call('DEL', locks[i])
+        ownerless[#ownerless + 1] = { ids[i], false }
+      elseif holders[i] and holders[i] ~= token then
         local left = call('PTTL', locks[i])
         return nil, holders[i], left >= 0 and left or lock_ms
       elseif not holders[i] or not in_hand[ids[i]] then
@@ -91,13 +104,40 @@ if list ~= wait then
   return { 1, 0, '', requeued, failed, ghosts }
 end
 
-local held = call('HMGET', B .. 'dray:hold', 'id', 'due')
-local held_id, due = held[1], tonumber(held[2]) or 0
+local hold = redis.pcall('GET', B .. 'dray:hold') -- "DUE ID"
+local due, held_id = string.match(type(hold) == 'string' and hold or '', '^(%d+) (.*)$')
+due = tonumber(due) or 0
 if due <= now then
   held_id = nil
 end
 local state, state_ms, state_who = 0, 0, ''
 local taken, dealt, bytes, new = {}, 0, 0, {}
+
+-- Bull's limiter. Its keys may be something else: then it stops nobody.
+local function window_of(id)
+  return B .. 'limiter' .. (by_group and ':' .. (string.match(id, '[^:]+$') or '') or '')
+end
+local function ms_until_allowed(id)
+  local window = window_of(id)
+  local n = redis.pcall('GET', window)
+  n = type(n) == 'string' and tonumber(n) or 0
+  if n < limit then
+    return 0
+  end
+  local left = call('PTTL', window)
+  if left == -1 then
+    call('PEXPIRE', window, window_ms)
+  end
+  return left > 0 and left or window_ms
+end
+local function count_start(id)
+  local window = window_of(id)
+  if redis.pcall('INCR', window) == 1 or call('PTTL', window) == -1 then
+    call('PEXPIRE', window, window_ms)
+  end
+  redis.pcall('SREM', window .. ':limited', id) -- Bull's workers had put it off
+  redis.pcall('HDEL', B .. 'limiter:index', id)
+end
 local ids = max > 0 and call('LRANGE', wait, -max, -1) or {}
 
 -- Is the lock ours now? Otherwise nothing is taken from here on.
@@ -131,9 +171,20 @@ for i = #ids, 1, -1 do
   elseif string.find(id, '%z') then
     fail_ghost(id, 'job id with a NUL byte', now)
     ghosts = ghosts + 1
-  elseif bytes + size > max_bytes and #taken > 0 or not lock(id) then
+  elseif bytes + size > max_bytes and #taken > 0 then
     break
   else
+    local limited_ms = limit > 0 and ms_until_allowed(id) or 0
+    if limited_ms > 0 then
+      state, state_ms = 4, limited_ms
+      break
+    end
+    if not lock(id) then
+      break
+    end
+    if limit > 0 then
+      count_start(id)
+    end
     taken[#taken + 1] = id
     new[id] = true
     bytes = bytes + size
