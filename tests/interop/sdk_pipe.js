@@ -7,6 +7,7 @@ const path = require('path');
 const [folder, name, url, key, socket, more] = process.argv.slice(2);
 Object.defineProperty(console, '_stdout', {value: process.stderr}); // where the SDKs log
 process.on('unhandledRejection', error => process.stderr.write(String(error && error.stack) + '\n'));
+globalThis.crypto = globalThis.crypto || require('crypto').webcrypto; // Node 18 has none; serialize-javascript 7 needs it
 const load = module => require(path.join(folder, 'node_modules', module));
 const options = Object.assign({logLevel: 'error'}, JSON.parse(more || '{}'));
 const make = {
