@@ -268,7 +268,7 @@ static void handing_back_leaves_no_trace(void **state)
     assert_int_equal(hand_back(g, "b1"), QUEUE_OK);
     is("b2,b1", "LRANGE " B "wait 0 -1");
     is("0", "EXISTS " B "b1:lock " B "stalled " B "active");
-    is("(nil),(nil)", "HMGET " B "b1 attemptsMade stalledCounter");
+    is("(nil),(nil),(nil)", "HMGET " B "b1 attemptsMade stalledCounter processedOn");
     assert_int_equal(hand_back(g, "b1"), QUEUE_LOST);
     is("2", "LLEN " B "wait");
 }

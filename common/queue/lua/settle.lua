@@ -115,6 +115,7 @@ local function retry(op, id, key, extra)
   list = list or target()
   local priority = priority_of(call('HGET', key, 'priority'))
   if op == 'h' then
+    call('HDEL', key, 'processedOn')
     if priority > 0 then
       call('ZADD', B .. 'priority', priority, id)
     end
