@@ -14,6 +14,12 @@ char *queue_key(const char *prefix, const char *name, const char *suffix, char *
     return dst;
 }
 
+char *queue_node_key(const char *prefix, const char *token, char *dst, size_t size)
+{
+    snprintf(dst, size, "%s:dray:node:%.*s", prefix, (int)strcspn(token, "."), token);
+    return dst;
+}
+
 char *queue_client_name(const struct queue_options *o, char *dst, size_t size)
 {
     char encoded[4 * (NAME_MAX_BYTES / 3 + 1) + 1];

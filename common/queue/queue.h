@@ -162,5 +162,7 @@ void queue_count(struct queue *q, queue_counts_fn fn, void *arg);
 char *queue_key(const char *prefix, const char *name, const char *suffix, char *dst, size_t size);
 /* PREFIX:base64(NAME), what Bull's getWorkers looks for, with ":w:TOKEN" behind it. Returns dst. */
 char *queue_client_name(const struct queue_options *o, char *dst, size_t size);
+/* Where the name of a token's node stands, for people. Returns dst. */
+char *queue_node_key(const char *prefix, const char *token, char *dst, size_t size);
 
 #endif

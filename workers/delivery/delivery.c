@@ -62,6 +62,8 @@ static void on_redis_ready(struct redis *r, int64_t client_id, void *arg)
                 log_q(
                     "acknowledged events can be lost when Redis ends; set appendonly yes in its configuration"));
     }
+    d->node_said_ms = 0; /* this Redis may have been emptied */
+    nodes_second(d);
     home_check(d); /* READY is said behind it */
     intake_credit(d);
     settle_pump(d);
@@ -133,6 +135,7 @@ static void on_second(struct ev_loop *loop, ev_timer *t, int revents)
     intake_pump(d);
     recover_start(d);
     reap_second(d);
+    nodes_second(d);
     order_second(d);
     foreign_second(d);
 }

@@ -132,6 +132,13 @@ struct lane { /* a queue that is worked on */
 
 #define STRAYS_MAX 16
 
+struct node { /* nodes.c: what a node of the fleet is called */
+    char id[64], name[128];
+    bool asking;
+    uint64_t asked_ms; /* monotonic */
+};
+#define NODES_MAX 16
+
 struct delivery { /* the one state of the process */
     struct child *child;
     struct ev_loop *loop;
@@ -156,12 +163,13 @@ struct delivery { /* the one state of the process */
     size_t adding_bytes; /* given to the queue and not answered */
     unsigned adds;       /* batches that are not answered, held ones too */
     unsigned posting, jobs;
-    unsigned returning;         /* jobs that came too late and are on their way back */
-    size_t job_bytes;           /* texts of jobs in hand */
-    struct list reaps;          /* reap.c */
-    char **source_auth;         /* header line of each source */
-    char *unfit;                /* what was last said of an unfit Redis */
-    uint64_t foreign_looked_ms; /* monotonic; 0: never */
+    unsigned returning;                       /* jobs that came too late and are on their way back */
+    size_t job_bytes;                         /* texts of jobs in hand */
+    struct list reaps;                        /* reap.c */
+    char **source_auth;                       /* header line of each source */
+    char *unfit;                              /* what was last said of an unfit Redis */
+    uint64_t foreign_looked_ms, node_said_ms; /* monotonic; 0: never */
+    struct node nodes[NODES_MAX];
     bool draining, handing_back, ended;
     bool was_ready; /* the connection was usable since it was last lost */
     unsigned handed_back;
@@ -207,6 +215,11 @@ void order_forget_behind(struct lane *l);
 /* Draining: what waits goes back, leases are given up when the last is done. */
 void order_leave(struct delivery *d);
 bool order_left(struct delivery *d); /* nothing more to wait for */
+
+/* ---- nodes.c: names of hosts, for people */
+void nodes_second(struct delivery *d); /* called when Redis is ready too */
+/* "alpha delivery.0", as far as it is known by now. Returns dst. */
+char *nodes_put(struct delivery *d, const char *token, char *dst, size_t size);
 
 /* ---- foreign.c: warns of other workers on ordered lanes */
 void foreign_second(struct delivery *d);

@@ -441,38 +441,28 @@ static void on_share(enum queue_status s, const struct queue_share *share, void 
 
 /* ---- what people see */
 
-static void put_holder(const char *token, char *dst, size_t size)
-{
-    const char *run = strchr(token, '.'), *slot = run != NULL ? strchr(run + 1, '.') : NULL;
-
-    if (slot == NULL)
-        snprintf(dst, size, "%.40s", token);
-    else
-        snprintf(dst, size, "node %.8s delivery.%.*s", token, (int)strcspn(slot + 1, "."), slot + 1);
-}
-
 static void put_home(const struct home *h, struct buf *processes, struct buf *stands_by)
 {
-    char holder[96] = "nobody yet";
+    char holder[192] = "nobody yet";
     unsigned held = 0;
 
     for (unsigned i = 0; i < h->n_lanes; i++)
         held += h->lanes[i].order.held;
     if (h->mode == CONF_MODE_STRICT) {
         if (h->lanes[0].order.holder != NULL)
-            put_holder(h->lanes[0].order.holder, holder, sizeof(holder));
+            nodes_put(h->d, h->lanes[0].order.holder, holder, sizeof(holder));
         if (held > 0)
             (void)buf_printf(processes, "%s%s", processes->len > 0 ? ", " : "", h->name);
         else
             (void)buf_printf(stands_by, "%s%s (held by %s)", stands_by->len > 0 ? ", " : "", h->name, holder);
         return;
     }
-    (void)buf_printf(processes, "%s%s#", processes->len > 0 ? ", " : "", h->name);
+    (void)buf_printf(processes, "%s%u of %u partitions of %s", processes->len > 0 ? ", " : "", held,
+                     h->n_lanes, h->name);
     for (unsigned i = 0, n = 0; i < h->n_lanes; i++)
         if (h->lanes[i].order.held)
-            (void)buf_printf(processes, "%s%u", n++ > 0 ? "," : "", i);
-    (void)buf_printf(processes, "%s (%u of %u, %zu workers)", held > 0 ? "" : "none", held, h->n_lanes,
-                     h->members);
+            (void)buf_printf(processes, "%s%u", n++ == 0 ? ": #" : ",", i);
+    (void)buf_printf(processes, " (%zu worker%s)", h->members, h->members == 1 ? "" : "s");
 }
 
 static void say(struct delivery *d)
