@@ -58,17 +58,22 @@ static void print_verbs(FILE *to)
     fprintf(to, "\ndray help VERB tells more. Try first: dray demo\n");
 }
 
+bool cli_is_nearer(const char *word, const char *candidate, unsigned *best)
+{
+    unsigned d = str_distance(word, candidate);
+    if (d >= *best || d >= strlen(word))
+        return false;
+    *best = d;
+    return true;
+}
+
 static int unknown_verb(const char *name)
 {
     const char *nearest = NULL;
-    unsigned best = 3;
-    for (size_t i = 0; i < N_VERBS; i++) {
-        unsigned d = str_distance(name, verbs[i].name);
-        if (d < best) {
-            best = d;
+    unsigned best = CLI_FAR;
+    for (size_t i = 0; i < N_VERBS; i++)
+        if (cli_is_nearer(name, verbs[i].name, &best))
             nearest = verbs[i].name;
-        }
-    }
     fprintf(stderr, "dray: no such verb: %s%s%s%s; try: dray help\n", name,
             nearest != NULL ? " (did you mean " : "", nearest != NULL ? nearest : "",
             nearest != NULL ? "?)" : "");

@@ -53,6 +53,9 @@ void cli_init(struct cli *o);
 int cli_option(struct cli *o, int opt, const char *usage);
 /* "dray VERB: text" and where help is, on stderr; returns EXIT_CODE_USAGE. */
 int cli_usage(const char *verb, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* For "did you mean": is candidate like word, and more so than what was found with *best (CLI_FAR at first)? */
+#define CLI_FAR 3
+bool cli_is_nearer(const char *word, const char *candidate, unsigned *best);
 /* Adds one override; fatal when there are more than CLI_OVERRIDES_MAX. text is borrowed. */
 void cli_override(struct cli *o, const char *text, const char *origin);
 /* The configuration that the options name (NULL after its errors went to stderr: *code says which exit). */

@@ -131,6 +131,13 @@ static int send(struct queue_session *s, const char *queue, const struct job_add
         queue_target_fini(&t);
         return EXIT_CODE_USAGE;
     }
+    int known = o->create ? EXIT_CODE_OK : queue_session_know(s, &t);
+    if (known != EXIT_CODE_OK) {
+        if (known == EXIT_CODE_NOT_RUNNING)
+            fprintf(stderr, "dray job add %s: --create makes that queue\n", queue);
+        queue_target_fini(&t);
+        return known;
+    }
     struct queue *q = queue_session_queue(s, &t.places[0]);
     queue_add_job(q, &o->add, data->data, data->len, on_added, &a);
     int code = queue_session_wait(s, &a.done, 0) ? tell(o, queue, &a) : EXIT_CODE_UNREACHABLE;
@@ -153,6 +160,8 @@ int job_add_run(const struct cli *cli, const char *queue, struct job_add_options
     if (o->remove_on_fail != NULL && !read_keep(o->remove_on_fail, &o->add.remove_on_fail))
         return cli_usage("job", "--remove-on-fail %s: expected true, false, a number, or count=N,age=S",
                          o->remove_on_fail);
+    if (o->is_repeated && job_repeat_read(o) != EXIT_CODE_OK)
+        return EXIT_CODE_USAGE;
     buf_init(&data, DATA_MAX);
     int code = read_data(o->data != NULL ? o->data : "{}", &data);
     if (code == EXIT_CODE_OK && (why = queue_add_check(&o->add, data.data, data.len)) != NULL)

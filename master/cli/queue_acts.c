@@ -112,7 +112,10 @@ static int said(const struct act *a, const struct queue_place *p, const struct c
 {
     if (c->status == QUEUE_OK)
         return EXIT_CODE_OK;
-    fprintf(stderr, "dray queue %s %s: %s\n", a->verb, p->label, c->why);
+    bool unpaused =
+        c->status == QUEUE_WRONG_STATE && a->bulk == obliterate && strstr(c->why, "paused") != NULL;
+    fprintf(stderr, "dray queue %s %s: %s%s%s\n", a->verb, p->label, c->why,
+            unpaused ? "; first: dray queue pause " : "", unpaused ? p->label : "");
     return c->status == QUEUE_AWAY || c->status == QUEUE_UNKNOWN ? EXIT_CODE_UNREACHABLE : EXIT_CODE_FAILURE;
 }
 
@@ -179,8 +182,8 @@ static void tell(const struct act *a, const struct queue_target *t, const struct
         printf("%s: %s%s\n", t->name, o->dry_run ? "would be " : "", a->did);
         return;
     }
-    printf("%s: %s %" PRIu64 " job%s", t->name, o->dry_run ? a->would : a->did, r->done,
-           r->done == 1 ? "" : "s");
+    printf("%s: %s%s %" PRIu64 " job%s", t->name, o->dry_run ? "would " : "", o->dry_run ? a->would : a->did,
+           r->done, r->done == 1 ? "" : "s");
     if (r->skipped > 0)
         printf(", %" PRIu64 " left alone (in work, or the next of a repeated job)", r->skipped);
     putchar('\n');
@@ -209,9 +212,9 @@ int queue_acts_run(struct queue_session *s, const char *verb, const char *name,
         fprintf(stderr, "dray queue: %s\n", why);
         return EXIT_CODE_USAGE;
     }
-    int code = EXIT_CODE_OK;
+    int code = queue_session_know(s, &t);
     bool look_first = a->bulk != NULL && (o->dry_run || (a->deletes && !o->yes));
-    if (look_first)
+    if (code == EXIT_CODE_OK && look_first)
         code = pass(s, a, &t, o, state, true, &r);
     if (code == EXIT_CODE_OK && a->deletes && !o->dry_run && !o->yes && r.done > 0 && !confirmed(a, &t, &r))
         code = EXIT_CODE_FAILURE;

@@ -72,9 +72,9 @@ int queue_main(int argc, char **argv)
     a.json = o.json;
     a.quiet = o.verbosity < 0;
     if (n == 1 && strcmp(words[0], "ls") == 0)
-        return queue_show_run(&o, NULL);
+        return queue_show_run(&o, QUEUE_SHOW_ALL, NULL, NULL);
     if (n == 2 && strcmp(words[0], "show") == 0)
-        return queue_show_run(&o, words[1]);
+        return queue_show_run(&o, QUEUE_SHOW_ONE, words[1], NULL);
     if (n >= 2 && (queue_acts_has(words[0]) || strcmp(words[0], "repartition") == 0))
         return act(&o, words, n, &a);
     return wrong_words(argv[0], words, n);

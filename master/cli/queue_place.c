@@ -1,7 +1,10 @@
 /* queue_place - see queue_place.h. */
 #include "master/cli/queue_place.h"
 
+#include "common/redis/redis.h"
+
 #include <errno.h>
+#include <hiredis/hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +50,19 @@ static void put_destination(const struct conf *c, struct queue_target *t, long o
     }
 }
 
+static void say_partition(const struct conf *c, const struct conf_destination *d, const char *name, char *why,
+                          size_t size)
+{
+    if (d == NULL)
+        snprintf(why, size, "%s: there is no such partition, and no destination of that name", name);
+    else if (conf_destination_mode(c, d) != CONF_MODE_KEY)
+        snprintf(why, size, "%s: there is no such partition: %s has none (they come with ordering: key)",
+                 name, d->id);
+    else
+        snprintf(why, size, "%s: there is no such partition: those of %s are %s#0 to %s#%u", name, d->id,
+                 d->id, d->id, (unsigned)conf_destination_partitions(c, d) - 1);
+}
+
 int queue_target_find(const struct conf *c, const char *name, struct queue_target *t, char *why, size_t size)
 {
     char id[160];
@@ -59,7 +75,7 @@ int queue_target_find(const struct conf *c, const char *name, struct queue_targe
     if (hash != NULL && (t->destination == NULL || str_parse_u64(hash + 1, &partition) != 0 ||
                          conf_destination_mode(c, t->destination) != CONF_MODE_KEY ||
                          partition >= conf_destination_partitions(c, t->destination))) {
-        snprintf(why, size, "%s: there is no such partition", name);
+        say_partition(c, t->destination, name, why, size);
         return -1;
     }
     if (t->destination != NULL) {
@@ -134,6 +150,10 @@ struct conf *queue_session_conf(const struct cli *o, enum exitcode *code)
     return c;
 }
 
+struct exists {
+    bool done, failed, any;
+};
+
 static void on_ready(struct redis *r, int64_t client_id, void *arg)
 {
     struct queue_session *s = arg;
@@ -173,16 +193,75 @@ bool queue_session_wait(struct queue_session *s, const bool *done, uint64_t time
     ev_timer_stop(s->loop, &timer);
     if (*done)
         return true;
-    fprintf(stderr, "dray: Redis at %s: %s\n", strchr(s->url, '@') != NULL ? "the configured url" : s->url,
-            s->failed ? s->why : "no answer in time");
+    queue_session_say(s->conf, s->verb, s->url, s->failed ? s->why : "no answer in time");
     return false;
+}
+
+void queue_session_say(const struct conf *c, const char *verb, const char *url, const char *why)
+{
+    const char *remedy = "";
+    if (strstr(why, "NOAUTH") != NULL || strstr(why, "WRONGPASS") != NULL)
+        remedy = "; see redis.username and redis.password";
+    else if (strstr(why, "NOPERM") != NULL)
+        remedy = "; this user may not do it: see redis.username";
+    else if (c->redis.mode == CONF_REDIS_MANAGED)
+        remedy = "; it runs while dray runs: start dray, or name another with -c or -s";
+    else
+        remedy = "; is it running? See redis.url";
+    fprintf(stderr, "dray %s: Redis at %s: %s%s\n", verb,
+            strchr(url, '@') != NULL ? "the configured url" : url, why, remedy);
+}
+
+static void on_exists(enum redis_status status, const struct redisReply *reply, void *arg)
+{
+    struct exists *e = arg;
+    e->done = true;
+    e->failed = status != REDIS_OK;
+    e->any = !e->failed && reply->integer > 0;
+}
+
+static const char *nearest_to(const struct conf *c, const char *name)
+{
+    const char *nearest = NULL;
+    unsigned best = CLI_FAR;
+    for (size_t i = 0; i < c->n_destinations; i++)
+        if (cli_is_nearer(name, c->destinations[i].id, &best))
+            nearest = c->destinations[i].id;
+    for (size_t i = 0; i < c->n_takeovers; i++)
+        if (cli_is_nearer(name, c->takeovers[i].id, &best))
+            nearest = c->takeovers[i].id;
+    return nearest;
+}
+
+int queue_session_know(struct queue_session *s, const struct queue_target *t)
+{
+    static const char *const keys[] = {"id",        "wait",   "paused",      "active", "delayed",
+                                       "completed", "failed", "meta-paused", "repeat"};
+    enum { KEYS = sizeof keys / sizeof *keys };
+    char names[KEYS][QUEUE_PREFIX_SIZE + 160];
+    const char *argv[KEYS + 1] = {"EXISTS"}, *nearest;
+    struct exists e = {0};
+    if (t->destination != NULL || t->takeover != NULL)
+        return EXIT_CODE_OK;
+    for (size_t i = 0; i < KEYS; i++)
+        argv[i + 1] = queue_key(t->places[0].prefix, t->places[0].name, keys[i], names[i], sizeof names[i]);
+    redis_command(s->redis, on_exists, &e, KEYS + 1, argv, NULL);
+    if (!queue_session_wait(s, &e.done, 0) || e.failed)
+        return EXIT_CODE_UNREACHABLE;
+    if (e.any)
+        return EXIT_CODE_OK;
+    nearest = nearest_to(s->conf, t->name);
+    fprintf(stderr, "dray %s: no queue is named %s%s%s%s; dray queue ls lists them\n", s->verb, t->name,
+            nearest != NULL ? " (did you mean " : "", nearest != NULL ? nearest : "",
+            nearest != NULL ? "?)" : "");
+    return EXIT_CODE_NOT_RUNNING;
 }
 
 int queue_session_open(const struct cli *o, const char *verb, struct queue_session *s)
 {
     static const struct redis_events events = {.ready = on_ready, .down = on_down, .unfit = on_down};
     enum exitcode code;
-    *s = (struct queue_session){.conf = queue_session_conf(o, &code)};
+    *s = (struct queue_session){.conf = queue_session_conf(o, &code), .verb = verb};
     if (s->conf == NULL)
         return (int)code;
     const struct redis_options redis = {

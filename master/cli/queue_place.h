@@ -35,6 +35,7 @@ int queue_target_find(const struct conf *c, const char *name, struct queue_targe
 void queue_target_fini(struct queue_target *t);
 
 struct queue_session {
+    const char *verb;
     struct conf *conf;
     struct ev_loop *loop;
     struct redis *redis;
@@ -50,6 +51,10 @@ struct queue *queue_session_queue(struct queue_session *s, const struct queue_pl
 /* Runs the loop until *done, at most so long (0: no limit): false when it took longer or the connection was lost; said
  * on stderr. */
 bool queue_session_wait(struct queue_session *s, const bool *done, uint64_t timeout_ms);
+/* Says on stderr, as verb, that Redis cannot be used, and what to do about it. */
+void queue_session_say(const struct conf *c, const char *verb, const char *url, const char *why);
+/* Is this a queue of the configuration, or one that Redis holds? If not, EXIT_CODE_NOT_RUNNING, and said; as is a failure. */
+int queue_session_know(struct queue_session *s, const struct queue_target *t);
 /* The Redis URL of these options and this configuration. Returns dst. */
 char *queue_session_url(const struct cli *o, const struct conf *c, char *dst, size_t size);
 struct conf *queue_session_conf(const struct cli *o, enum exitcode *code);

@@ -8,15 +8,37 @@
 #include "common/base/str.h"
 
 #define COLUMNS_MAX 16
-#define CELL_MAX    96
+#define CELL_MAX    320 /* of the first column: it may be a name that is to be copied */
+#define OTHERS_MAX  100
 #define LINE_MAX    100
 
-/* Terminals show what is printed to them: bytes that could steer one are replaced. */
-static void make_printable(char *s)
+void table_make_printable(char *s)
 {
     for (; *s != '\0'; s++)
         if ((unsigned char)*s < 0x20 || *s == 0x7f)
             *s = '?';
+        else if ((unsigned char)s[0] == 0xc2 && (unsigned char)s[1] >= 0x80 && (unsigned char)s[1] < 0xa0)
+            s[0] = s[1] = '?';
+}
+
+/* What does not fit ends in "...", never within a character. */
+static void copy_text(const char *text, char *dst, size_t size)
+{
+    if (str_copy(dst, text, size) < size)
+        return;
+    size_t n = size - 4;
+    while (n > 0 && ((unsigned char)dst[n] & 0xc0) == 0x80)
+        n--;
+    memcpy(dst + n, "...", 4);
+}
+
+/* Characters, not bytes. */
+static size_t width_of(const char *s)
+{
+    size_t n = 0;
+    for (; *s != '\0'; s++)
+        n += ((unsigned char)*s & 0xc0) != 0x80;
+    return n;
 }
 
 char *table_format(const char *key, const json_t *value, char *dst, size_t size)
@@ -41,7 +63,7 @@ char *table_format(const char *key, const json_t *value, char *dst, size_t size)
         snprintf(dst, size, "%.3g", json_real_value(value));
         break;
     case JSON_STRING:
-        str_copy(dst, json_string_value(value), size);
+        copy_text(json_string_value(value), dst, size);
         break;
     case JSON_TRUE:
     case JSON_FALSE:
@@ -50,7 +72,7 @@ char *table_format(const char *key, const json_t *value, char *dst, size_t size)
     default:
         str_copy(dst, "-", size);
     }
-    make_printable(dst);
+    table_make_printable(dst);
     return dst;
 }
 
@@ -88,12 +110,14 @@ static size_t all_keys(const json_t *first, const char **keys)
 
 static void print_cell(FILE *to, const char *text, size_t width, bool right, bool last)
 {
+    size_t own = width_of(text);
+    int pad = own < width ? (int)(width - own) : 0;
     if (right)
-        fprintf(to, "%*s%s", (int)width, text, last ? "" : "  ");
+        fprintf(to, "%*s%s%s", pad, "", text, last ? "" : "  ");
     else if (last)
         fputs(text, to);
     else
-        fprintf(to, "%-*s  ", (int)width, text);
+        fprintf(to, "%s%*s  ", text, pad, "");
 }
 
 void table_print(FILE *to, const json_t *rows, const char *const *keys)
@@ -119,7 +143,7 @@ void table_print(FILE *to, const json_t *rows, const char *const *keys)
         json_array_foreach(rows, i, row)
         {
             const json_t *value = json_object_get(row, columns[k]);
-            size_t width = strlen(table_format(columns[k], value, cell, sizeof cell));
+            size_t width = width_of(table_format(columns[k], value, cell, k == 0 ? CELL_MAX : OTHERS_MAX));
             widths[k] = width > widths[k] ? width : widths[k];
             right[k] = right[k] || json_is_number(value);
         }
@@ -132,7 +156,7 @@ void table_print(FILE *to, const json_t *rows, const char *const *keys)
     json_array_foreach(rows, i, row)
     {
         for (size_t k = 0; k < n; k++) {
-            table_format(columns[k], json_object_get(row, columns[k]), cell, sizeof cell);
+            table_format(columns[k], json_object_get(row, columns[k]), cell, k == 0 ? CELL_MAX : OTHERS_MAX);
             print_cell(to, cell, widths[k], right[k], k + 1 == n);
         }
         fputc('\n', to);

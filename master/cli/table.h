@@ -12,7 +12,9 @@
 void table_print(FILE *to, const json_t *rows, const char *const *keys);
 /* "  accepted_events 12  refused_events 0", wrapped at about 100 columns. */
 void table_print_pairs(FILE *to, const json_t *object);
-/* One value as it is shown. Returns dst. */
+/* Terminals show what is printed to them: bytes that could steer one are replaced. */
+void table_make_printable(char *s);
+/* One value as it is shown, text that is too long with "..." at its end. Returns dst. */
 char *table_format(const char *key, const json_t *value, char *dst, size_t size);
 
 #endif
