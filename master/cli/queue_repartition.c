@@ -120,6 +120,14 @@ static int repartition(struct queue_session *s, const struct queue_target *t, st
         fprintf(stderr, "dray queue repartition %s: its format is newer than this version\n", t->name);
         return EXIT_CODE_FAILURE;
     }
+    if (clients.status != QUEUE_OK && !force) {
+        fprintf(
+            stderr,
+            "dray queue repartition %s: %s, so that nobody knows whether dray works on it; stop it on all "
+            "hosts, then use --force\n",
+            t->name, clients.why);
+        return EXIT_CODE_TEMP;
+    }
     if (clients.workers > 0 && !force) {
         fprintf(stderr,
                 "dray queue repartition %s: %" PRIu64

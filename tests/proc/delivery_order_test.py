@@ -1,5 +1,6 @@
 """The delivery worker on ordered queues, alone under a fake master, with a real Redis and a destination: what must not
 stop it, and what it must not keep."""
+import signal
 import time
 
 import pytest
@@ -292,3 +293,44 @@ def test_a_dead_destination_leaves_places_to_the_others(fake_master, server, mak
     wait_for(lambda: len(sink.requests) >= 2, 10)
     m.link().send_batch(batch_id(1), [event(1)], queue="other")
     wait_for(lambda: other.taken(), 5)
+
+
+def test_a_stopped_processor_changes_nothing_when_it_goes_on(start, server, sink):
+    """Its lease ran out and another did its jobs: the late answer is refused, and the job behind it is not posted."""
+    r = server.client()
+    old = start(server.url, lease="1s")
+    wait_for(lambda: holds(r, old), 10)
+    sink.behave(hang=True)
+    for i in ("1", "2", "3"):
+        add(r, i)
+    wait_for(lambda: sink.requests and r.llen(key("active")) == 3, 10)
+    old.signal(signal.SIGSTOP)
+    new = start(server.url, generation=8, lease="1s")
+    sink.behave()
+    wait_for(lambda: r.zcard(key("completed")) == 3, 10)
+    before = [r.hgetall(key(i)) for i in ("1", "2", "3")]
+    sink.answer(status=500)
+    old.signal(signal.SIGCONT)
+    wait_for(lambda: "event=lease_lost" in old.log() and in_hand(old) == 0, 10)
+    assert [q.key for q in sink.requests] == ["1", "1", "2", "3"]
+    assert [r.hgetall(key(i)) for i in ("1", "2", "3")] == before
+    assert holds(r, new) and r.llen(key("wait")) == 0 and r.llen(key("active")) == 0
+
+
+def test_a_redis_that_stood_still_for_longer_than_the_lease(start, server, sink):
+    """Nobody trusts the lease meanwhile; behind it the order is as before, whoever goes on."""
+    r = server.client()
+    both = [start(server.url, generation=g, lease="1s") for g in (7, 8)]
+    wait_for(lambda: any(holds(r, m) for m in both), 10)
+    sink.behave(hang=True)
+    for i in ("1", "2", "3"):
+        add(r, i)
+    wait_for(lambda: sink.requests and r.llen(key("active")) == 3, 10)
+    server.freeze()
+    wait_for(lambda: any("event=lease_lost" in m.log() for m in both), 5)
+    wait_for(lambda: not any(c.hung for c in sink.connections), 5, "its request is given up")
+    sink.behave()
+    server.thaw()
+    wait_for(lambda: r.zcard(key("completed")) == 3, 10)
+    assert [q.key for q in sink.requests] == ["1", "1", "2", "3"]
+    wait_for(lambda: [in_hand(m) for m in both] == [0, 0], 5)
