@@ -31,6 +31,7 @@ struct queue_lease {
     void *arg;
     bool want, held, giving_up;
     bool asking, renewing; /* a call is on the way */
+    bool refused;          /* the last time it was asked for, and that was said */
     char *value;           /* as last granted, also when it is lost; NULL: never */
     int64_t client_id;     /* of the connection it was granted on */
     uint64_t sent_ms, next_ms, trusted_ms;
@@ -146,13 +147,16 @@ static void on_asked(struct queue_call *c, enum queue_status s, const char *why,
     s = read_answer(s, reply, &a);
     uint64_t now = clock_mono_ms();
     if (s != QUEUE_OK) {
-        if (s == QUEUE_BROKEN)
-            log_error("queue_lease", "queue=%s why=%s", log_q(queue_name(q)),
+        bool refused = s == QUEUE_BROKEN || s == QUEUE_REFUSED;
+        if (refused && !l->refused)
+            log_error("queue_lease", "queue=%s prefix=%s why=%s", log_q(queue_name(q)), log_q(q->o.prefix),
                       log_q(why != NULL ? why : "Redis gave an unexpected answer"));
+        l->refused |= refused;
         l->next_ms = now + (s == QUEUE_BROKEN || s == QUEUE_REFUSED ? TRY_MS : AWAY_MS);
         arm(q);
         return;
     }
+    l->refused = false;
     if (!a.ours) {
         tell_busy(q, &a);
         return;

@@ -334,3 +334,31 @@ def test_a_redis_that_stood_still_for_longer_than_the_lease(start, server, sink)
     wait_for(lambda: r.zcard(key("completed")) == 3, 10)
     assert [q.key for q in sink.requests] == ["1", "1", "2", "3"]
     wait_for(lambda: [in_hand(m) for m in both] == [0, 0], 5)
+
+
+@pytest.mark.parametrize("event_name,queue", [("queue_protocol", "old"), ("queue_lease", "sink")])
+def test_a_user_without_rights_on_a_queue_is_told_of(fake_master, make_redis, sink, event_name, queue):
+    """An ACL for {dray}:* alone fits neither the partitions' keys nor those of a queue that is taken over."""
+    server = make_redis(port=True)
+    r = server.client()
+    r.execute_command("ACL", "SETUSER", "dray", "on", ">pw", "~{dray}:*", "&*", "+@all")
+    conf = config(server.tcp_url, sink.url, is_multi_processor=True)
+    conf["redis"].update(username="dray", password="pw")
+    if queue == "old":
+        conf["takeover"] = [{"id": "old", "prefix": "{rudder}", "queue": "q", "destination": "sink"}]
+    else:
+        conf["queue"].update(ordering="key", partitions=2)
+    m = fake_master("delivery", conf).start()
+    m.expect("READY")
+
+    def lines():
+        m.pump(0.05)
+        return [x for x in m.log().split("\n") if "event=%s queue=%s" % (event_name, queue) in x.replace('"', "")]
+    wait_for(lambda: lines() and "NOPERM" in lines()[0], 5)
+    m.expect("BEAT")
+    r.execute_command("ACL", "SETUSER", "dray", "~*")
+    link = m.link()
+    link.send_batch(batch_id(1), [event(1)], queue="sink#1" if queue == "sink" else "sink")
+    link.expect("STORED", seconds=5)
+    sink.wait_ids(["m-1"], seconds=5)
+    assert len(lines()) <= 2, "it is told once for each queue"

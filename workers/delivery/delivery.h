@@ -93,6 +93,7 @@ struct home { /* what the lanes of one queue name have in common: how it is work
     unsigned n_lanes;
     bool agreed;                        /* Redis says the same of mode and partitions */
     bool asking, saying;                /* a call is on the way */
+    bool refused_said;                  /* that Redis does not answer to that */
     bool said_goodbye, last_word, left; /* draining: no member any more; with nothing in hand; Redis knows */
     size_t members, quota;              /* of the fleet; lanes that are ours to process */
 };

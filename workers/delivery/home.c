@@ -46,10 +46,13 @@ static void on_checked(enum queue_status s, const char *why, const struct queue_
     struct delivery *d = h->d;
 
     h->asking = false;
-    if (s == QUEUE_BROKEN)
-        log_error("queue_protocol", "queue=%s why=%s", h->name, log_q(why));
+    if ((s == QUEUE_BROKEN || s == QUEUE_REFUSED) && !h->refused_said)
+        log_error("queue_protocol", "queue=%s why=%s remedy=%s", h->name, log_q(why),
+                  log_q("nothing is stored or delivered before Redis lets its keys be used"));
+    h->refused_said |= s == QUEUE_BROKEN || s == QUEUE_REFUSED;
     if (s != QUEUE_OK)
         return; /* the next second asks again */
+    h->refused_said = false;
     if (found->verdict != QUEUE_PROTOCOL_AGREES) {
         refuse(h, found);
         return;
