@@ -79,7 +79,8 @@ def test_any_json(sink, bull):
     for data in ({"to": "a@b", "n": [1, None, {"é": "\u2028"}]}, {}, {"batch": "a text"}):
         job = bull.add(data)
         assert bull.finished(job["id"]).result(10)["status"] == 200
-        (request,) = [r for r in sink.taken() if r.key == str(job["id"])]
+        (request,) = [r for r in sink.taken() if r.job == str(job["id"])]
+        assert request.key == "{dray}:sink:%s" % job["id"], "a number is another queue's too"
         assert request.json() == data and request.headers["content-type"] == "application/json"
     named = bull.call("add", "mail", {"to": "c@d"}, {"preventParsingData": True})
     assert bull.finished(named["id"]).result(10)["status"] == 200 and sink.taken()[-1].json() == {"to": "c@d"}

@@ -94,7 +94,7 @@ def test_bull_dies_holding_a_job_of_dray(instance, sink, make_bull):
     killed = time.monotonic()
     sink.wait_ids([id_])
     wait_settled(dray)
-    (request,) = [r for r in sink.taken() if r.key == job["id"]]
+    (request,) = [r for r in sink.taken() if r.job == job["id"]]
     assert killed + 0.5 < request.at < killed + 2 * (LOCK_S + 2), "when the lock has run out, in two checks"
     assert watcher.wait_told("global:stalled") == [[job["id"]]]
     assert jobs.job(dray.redis(), "sink", job["id"])["stalledCounter"] == "1"
@@ -264,7 +264,7 @@ def judge(dray, sink, watcher, deaths, fleet):
     assert counts["completed"] == len(done) and sum(counts.values()) == len(done), counts
     times = {}
     for request in sink.taken():
-        times[request.key] = times.get(request.key, 0) + 1
+        times[request.job] = times.get(request.job, 0) + 1
     assert times.keys() == {str(j["id"]) for j in done}
     stalled = {str(j["id"]): jobs.job(dray.redis(), "sink", j["id"]).get("stalledCounter") for j in done
                if times[str(j["id"])] > 1}

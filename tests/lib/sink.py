@@ -43,6 +43,11 @@ class Request:
         """The batch's id."""
         return self.headers.get("idempotency-key")
 
+    @property
+    def job(self):
+        """The job's id: the key, without the queue's name that stands in front of what the queue gives itself."""
+        return re.sub(r"^.*?:[^:]*:(?=[0-9]+$|repeat:)", "", self.key)
+
     def json(self):
         return json.loads(self.body, strict=False)
 

@@ -129,8 +129,8 @@ def test_jobs_of_bull_clients(worker, sink, redis_server):
     add_foreign(r, "11", "not json")
     add_foreign(r, "odd id\r\nX: y", '{"source":"web"}')
     wait_for(lambda: r.zcard(key("completed")) == 3 and r.zcard(key("failed")) == 3, 10)
-    by_key = {q.key: q for q in sink.requests}
-    assert sorted(by_key) == ["7", "8", "odd%20id%0D%0AX:%20y"]
+    by_key = {q.job: q for q in sink.requests}
+    assert sorted(q.key for q in sink.requests) == ["odd%20id%0D%0AX:%20y", "{dray}:sink:7", "{dray}:sink:8"]
     assert by_key["7"].json()["batch"] == [{"messageId": "f-1"}] and by_key["7"].json()["sentAt"] != "x"
     assert by_key["8"].body == b'{"to": "a@b", "source": "web"}'
     assert b"names no source" in r.hget(key("9"), "failedReason")

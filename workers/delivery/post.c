@@ -13,6 +13,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
+#include "common/queue/partition.h"
 #include "workers/delivery/delivery.h"
 
 /* ---- headers */
@@ -75,27 +76,42 @@ static const char *auth_of(const struct job *j, char **own, char *why, size_t si
     if (s != NULL)
         return d->source_auth[s - d->conf->sources];
     if (j->payload.source[0] == '\0')
-        snprintf(why, size, "the job names no source, and the destination's auth.type is write_key");
+        snprintf(
+            why, size,
+            "the job names no source, so it has no write key: set the destination's auth.type (none, basic or bearer)");
     else
         snprintf(why, size, "unknown source: %s", j->payload.source);
     return NULL;
 }
 
-/* A job's id is another program's text: what a header must not hold is written as %XX. */
-static char *key_header(const char *id)
+static char *put_escaped(char *at, const char *text)
 {
-    static const char name[] = "Idempotency-Key: ";
-    char *line = xmalloc(sizeof(name) + 3 * strlen(id)), *at = line + sizeof(name) - 1;
-
-    memcpy(line, name, sizeof(name) - 1);
-    for (; *id != '\0'; id++) {
-        unsigned char c = (unsigned char)*id;
+    for (; *text != '\0'; text++) {
+        unsigned char c = (unsigned char)*text;
 
         if (c > 0x20 && c < 0x7f)
             *at++ = (char)c;
         else
             at += sprintf(at, "%%%02X", c);
     }
+    return at;
+}
+
+/* What the queue itself gives (a number, or the name of a repetition) is the same in other queues: then their names belong
+ * to it. An id of another program's is its text: what a header must not hold is written as %XX. */
+static char *key_header(const struct lane *l, const char *id)
+{
+    static const char name[] = "Idempotency-Key: ";
+    bool given = id[strspn(id, "0123456789")] == '\0' || str_starts(id, "repeat:");
+    char base[QUEUE_PREFIX_SIZE + 160] = "";
+
+    if (given)
+        queue_key(l->options.prefix, l->options.name, "", base, sizeof(base));
+    char *line = xmalloc(sizeof(name) + 3 * (strlen(base) + strlen(id))), *at = line + sizeof(name) - 1;
+
+    memcpy(line, name, sizeof(name) - 1);
+    at = put_escaped(at, base);
+    at = put_escaped(at, id);
     *at = '\0';
     return line;
 }
@@ -227,7 +243,7 @@ static int ask(struct job *j, char *why, size_t size)
     auth = auth_of(j, &own_auth, why, size);
     if (auth == NULL)
         return -1;
-    j->key_header = key_header(j->q.id);
+    j->key_header = key_header(j->lane, j->q.id);
     headers[2] = j->key_header;
     headers[3] = auth[0] != '\0' ? auth : NULL;
     o.timeout_ms = timeout_of(j);
