@@ -110,6 +110,10 @@ struct msg_note {
 struct msg_flush { /* FLUSH, FLUSHED */
     uint32_t id;
 };
+struct msg_pause {
+    char queue[MSG_QUEUE_MAX]; /* of a destination or a takeover; str_is_plain */
+    bool paused;
+};
 struct msg_batch {
     char id[ID_SIZE];
     uint32_t tries;
@@ -149,6 +153,7 @@ struct msg {
         struct msg_drain drain;
         struct msg_drained drained;
         struct msg_level level;
+        struct msg_pause pause;
         struct msg_health health;
         struct msg_reap reap;
         struct msg_reaped reaped;

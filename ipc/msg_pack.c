@@ -210,6 +210,12 @@ void msg_pack_flushed(struct msg_out *o, const struct msg *m)
     put_number(o, m->u.flushed.id);
 }
 
+void msg_pack_pause(struct msg_out *o, const struct msg *m)
+{
+    put_text(o, m->u.pause.queue);
+    put_bool(o, m->u.pause.paused);
+}
+
 /* Batches go by msg_pack_batch_head; msg_pack refuses them before it comes here. */
 void msg_pack_batch(struct msg_out *o, const struct msg *m)
 {

@@ -183,6 +183,14 @@ bool msg_parse_flushed(struct mpwalk *w, struct msg *m, const char **why)
     return verdict(number(w, &m->u.flushed.id), "FLUSHED: wrong id", why);
 }
 
+bool msg_parse_pause(struct mpwalk *w, struct msg *m, const char **why)
+{
+    struct msg_pause *p = &m->u.pause;
+    return verdict(text(w, p->queue, sizeof p->queue) && p->queue[0] != '\0' &&
+                       str_is_plain(p->queue, strlen(p->queue)) && flag(w, &p->paused),
+                   "PAUSE: wrong field", why);
+}
+
 bool msg_parse_batch(struct mpwalk *w, struct msg *m, const char **why)
 {
     struct msg_batch *b = &m->u.batch;

@@ -12,6 +12,7 @@
 #include "master/flush.h"
 #include "master/health.h"
 #include "master/listen.h"
+#include "master/pause.h"
 #include "master/peer.h"
 #include "master/reap.h"
 #include "master/state.h"
@@ -37,7 +38,10 @@ static const char *on_hello(struct slot *s, const struct msg *m)
     o->beat_ms = (uint32_t)ma->conf->master.health_beat_ms;
     o->hang_ms = (uint32_t)ma->conf->master.health_hang_ms;
     o->drain_ms = (uint32_t)ma->conf->master.drain_ms;
-    return chan_send(s->chan, &c, &ma->conf_fd, 1) < 0 ? "it does not read" : NULL;
+    if (chan_send(s->chan, &c, &ma->conf_fd, 1) < 0)
+        return "it does not read";
+    pause_tell(s);
+    return NULL;
 }
 
 static const char *on_ready(struct slot *s, const struct msg *m)

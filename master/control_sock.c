@@ -20,6 +20,7 @@
 #include "ipc/chan.h"
 #include "master/flush.h"
 #include "master/logsink.h"
+#include "master/pause.h"
 #include "master/reconcile.h"
 #include "master/reload.h"
 #include "master/slot.h"
@@ -161,6 +162,17 @@ static json_t *verb_level(struct master *m, const json_t *request)
     return okay();
 }
 
+static json_t *verb_pause(struct master *m, const json_t *request)
+{
+    const char *name = json_string_value(json_object_get(request, "queue"));
+    const json_t *paused = json_object_get(request, "paused");
+    if (name == NULL || !json_is_boolean(paused))
+        return refuse(EXIT_CODE_USAGE, "queue and paused are needed");
+    if (pause_set(m, name, json_is_true(paused)) < 0)
+        return refuse(EXIT_CODE_USAGE, "there is no destination or takeover named \"%.100s\"", name);
+    return okay();
+}
+
 static json_t *verb_config(struct master *m, const json_t *request)
 {
     (void)request;
@@ -176,10 +188,13 @@ static json_t *verb_config(struct master *m, const json_t *request)
 static const struct {
     const char *name;
     json_t *(*fn)(struct master *m, const json_t *request);
-} verbs[] = {
-    {"status", verb_status}, {"scale", verb_scale}, {"restart", verb_restart}, {"reload", verb_reload},
-    {"stop", verb_stop},     {"dump", verb_dump},   {"level", verb_level},     {"config", verb_config},
-    {"flush", NULL}, /* answered when every ingest process has sent on what it holds */
+} verbs
+    [] =
+        {
+            {"status", verb_status}, {"scale", verb_scale},   {"restart", verb_restart},
+            {"reload", verb_reload}, {"stop", verb_stop},     {"dump", verb_dump},
+            {"level", verb_level},   {"config", verb_config}, {"pause", verb_pause},
+            {"flush", NULL}, /* answered when every ingest process has sent on what it holds */
 };
 
 /* NULL: flush, whose answer comes later. */

@@ -21,6 +21,7 @@
 #include "master/listen.h"
 #include "master/lock.h"
 #include "master/logsink.h"
+#include "master/pause.h"
 #include "master/peer.h"
 #include "master/reap.h"
 #include "master/reconcile.h"
@@ -148,6 +149,7 @@ static void tear_down(struct master *m)
     logsink_free(m->sink);
     fd_close(&m->conf_fd);
     fd_close(&m->lock_fd);
+    pause_free(m);
     conf_free(m->conf);
 }
 
@@ -185,6 +187,7 @@ int master_run(const struct master_options *o)
     list_init(&m.slots);
     list_init(&m.orphans);
     list_init(&m.flushes);
+    list_init(&m.paused);
     m.started_ms = clock_mono_ms();
     fd_set_cloexec_from(STDERR_FILENO + 1); /* whatever the caller left open: no child shall have it */
     m.loop = ev_default_loop(EVFLAG_AUTO);

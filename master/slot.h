@@ -66,6 +66,7 @@ struct slot {
     char note[MSG_NOTE_MAX];       /* what it says it is doing */
     struct buf stats;              /* parts of a STATS that is coming */
     uint32_t stats_parts;          /* parts received */
+    bool configured;               /* CONFIG was sent */
     struct buf metrics;            /* a METRICS snapshot on its way out */
     uint32_t metrics_part;         /* its next part */
     uint32_t linked[128];          /* of a sender: generations of the receivers it was introduced to */

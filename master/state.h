@@ -50,6 +50,8 @@ struct master {
 
     struct list orphans; /* struct reap_job: dead tokens whose jobs are still to be handed back */
 
+    struct list paused; /* struct paused: queues that are left alone here */
+
     struct list flushes; /* struct flush */
     uint32_t last_flush;
 

@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "master/health.h"
 #include "master/listen.h"
+#include "master/pause.h"
 #include "master/reconcile.h"
 #include "master/slot.h"
 #include "master/state.h"
@@ -118,6 +119,7 @@ static json_t *queues_json(const struct master *m)
     json_array_foreach(list, i, o)
     {
         const char *name = json_string_value(json_object_get(o, "name"));
+        json_object_set_new(o, "paused_here", json_boolean(pause_is(m, name)));
         json_object_set_new(o, "delivered_events", count(m, METRIC_DELIVERY_EVENTS, name, NULL));
     }
     return list;

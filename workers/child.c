@@ -220,6 +220,15 @@ static enum exitcode on_flush(struct child *c, const struct msg *m, const int *f
     return EXIT_CODE_OK;
 }
 
+static enum exitcode on_pause(struct child *c, const struct msg *m, const int *fds)
+{
+    (void)fds;
+    if (c->kind->pause == NULL)
+        return not_wanted(m);
+    c->kind->pause(c, &m->u.pause, c->state);
+    return EXIT_CODE_OK;
+}
+
 static const struct {
     enum msg_type type;
     bool early; /* may come before CONFIG */
@@ -228,6 +237,7 @@ static const struct {
     {MSG_CONFIG, true, on_config},  {MSG_LINK, false, on_link}, {MSG_METRICS, false, on_metrics},
     {MSG_DRAIN, true, on_drain},    {MSG_STOP, true, on_stop},  {MSG_LEVEL, false, on_level},
     {MSG_HEALTH, false, on_health}, {MSG_REAP, false, on_reap}, {MSG_FLUSH, false, on_flush},
+    {MSG_PAUSE, false, on_pause},
 };
 
 static bool is_for_me(const struct child *c, const struct msg *m)

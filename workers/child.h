@@ -36,6 +36,7 @@ struct child_kind {
     void (*reap)(struct child *c, const struct msg_reap *m, void *state);
     /* Send on what is in hand; child_flushed(id) once all of it has left. */
     void (*flush)(struct child *c, uint32_t id, void *state);
+    void (*pause)(struct child *c, const struct msg_pause *m, void *state);
     /* Each of the above may call child_exit. Fills in in_hand and the client ids before each beat. */
     void (*beat)(struct child *c, struct msg_beat *m, void *state);
     /* The process dies by a bug: names what is in hand with crash_put_held. It may only read. */

@@ -10,6 +10,7 @@
 
 struct queue_act_options {
     bool dry_run, yes, json, quiet;
+    bool local;        /* pause, resume: only the running instance */
     bool delayed;      /* drain: those too */
     bool force;        /* obliterate: although jobs are active */
     const char *state; /* clean; NULL: completed */

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "master/cli/client.h"
 #include "master/cli/options.h"
 #include "master/cli/queue_acts.h"
 #include "master/cli/queue_repartition.h"
@@ -12,7 +13,7 @@
 static const char usage[] =
     "usage: dray queue ls [-o json]\n"
     "       dray queue show NAME|ID [-o json]\n"
-    "       dray queue pause|resume NAME...\n"
+    "       dray queue pause|resume NAME... [--local]\n"
     "       dray queue retry NAME [--limit N] [--dry-run]\n"
     "       dray queue promote NAME [--limit N] [--dry-run]\n"
     "       dray queue clean NAME [--state STATE] [--grace 1h] [--limit N] [--dry-run] [--yes]\n"
@@ -22,7 +23,8 @@ static const char usage[] =
     "ls counts the jobs of every queue; show tells of one queue (who works on it, what is\n"
     "active, what failed last) or of one job, wherever it is. NAME is a destination, one of its\n"
     "partitions (orders#3), a takeover, or another queue under the prefix.\n"
-    "pause: nothing more is taken, in the whole fleet. retry: failed jobs wait again. promote:\n"
+    "pause: nothing more is taken, in the whole fleet; with --local by the running instance alone,\n"
+    "until it is restarted: others go on, and take over what is kept in order. retry: failed jobs wait again. promote:\n"
     "delayed ones need not wait longer. clean removes jobs of a state (default completed) that\n"
     "are older than --grace; drain removes what waits; obliterate the whole paused queue, and\n"
     "with --force although jobs are in work. What removes asks first, unless --yes is given.\n"
@@ -41,9 +43,31 @@ static int wrong_words(const char *verb, char **words, size_t n)
     return cli_usage(verb, "ls, show or another verb is needed");
 }
 
+/* The running instance is told; Redis is not asked. */
+static int act_here(const struct cli *o, char **words, size_t n, const struct queue_act_options *a)
+{
+    bool pause = strcmp(words[0], "pause") == 0;
+    int code = EXIT_CODE_OK;
+    if (!pause && strcmp(words[0], "resume") != 0)
+        return cli_usage("queue", "--local is for pause and resume");
+    for (size_t i = 1; i < n && code == EXIT_CODE_OK; i++) {
+        json_t *answer = NULL;
+        code = client_request(
+            o, json_pack("{s:s, s:s, s:b}", "verb", "pause", "queue", words[i], "paused", pause), &answer);
+        json_decref(answer);
+        if (code == EXIT_CODE_OK && a->json)
+            printf("{\"queue\":\"%s\",\"act\":\"%s\",\"local\":true}\n", words[i], words[0]);
+        else if (code == EXIT_CODE_OK && !a->quiet)
+            printf("%s: %s here\n", words[i], pause ? "paused" : "resumed");
+    }
+    return code;
+}
+
 static int act(const struct cli *o, char **words, size_t n, const struct queue_act_options *a)
 {
     struct queue_session s;
+    if (a->local)
+        return act_here(o, words, n, a);
     int code = queue_session_open(o, "queue", &s);
     if (code != EXIT_CODE_OK)
         return code;
@@ -64,7 +88,7 @@ int queue_main(int argc, char **argv)
         {"dry-run", OPTION_FLAG, &a.dry_run, NULL}, {"yes", OPTION_FLAG, &a.yes, NULL},
         {"delayed", OPTION_FLAG, &a.delayed, NULL}, {"force", OPTION_FLAG, &a.force, NULL},
         {"state", OPTION_TEXT, &a.state, NULL},     {"grace", OPTION_DURATION, &a.grace_ms, NULL},
-        {"limit", OPTION_NUMBER, &a.limit, NULL},
+        {"limit", OPTION_NUMBER, &a.limit, NULL},   {"local", OPTION_FLAG, &a.local, NULL},
     };
     int code = options_read(&o, argc, argv, usage, rows, sizeof rows / sizeof *rows, words, WORDS_MAX, &n);
     if (code != CLI_GO_ON)

@@ -136,6 +136,11 @@ static void test_control_messages(void **state)
     m = (struct msg){.type = MSG_FLUSHED, .generation = 7, .u.flushed.id = 12};
     assert_int_equal(there_and_back(&m, MSG_DIR_CM).u.flushed.id, 12);
 
+    m = (struct msg){.type = MSG_PAUSE, .generation = 7, .u.pause = {"orders", true}};
+    r = there_and_back(&m, MSG_DIR_MC);
+    assert_string_equal(r.u.pause.queue, "orders");
+    assert_true(r.u.pause.paused);
+
     m = (struct msg){.type = MSG_NOTE, .generation = 7};
     there_and_back(&m, MSG_DIR_CM);
     memset(m.u.note.text, 'n', MSG_NOTE_MAX - 3);
@@ -293,6 +298,8 @@ static void test_refused_bodies(void **state)
         {B("\x93\x11\x01\x05"), MSG_DIR_CM, "NOTE: wrong text"},
         {B("\x93\x12\x01\xa0"), MSG_DIR_MC, "FLUSH: wrong id"},
         {B("\x93\x13\x01\xff"), MSG_DIR_CM, "FLUSHED: wrong id"},
+        {B("\x94\x14\x01\xa0\xc2"), MSG_DIR_MC, "PAUSE: wrong field"}, /* no name */
+        {B("\x94\x14\x01\xa1q\x01"), MSG_DIR_MC, "PAUSE: wrong field"},
 #undef B
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -72,8 +72,8 @@ static uint64_t paused_until(const struct lane *l)
 
 static bool may_take(const struct lane *l, const struct places *p, uint64_t now_ms)
 {
-    return !lane_ordered(l) && l->hungry && l->asked == 0 && !l->take_lost && paused_until(l) <= now_ms &&
-           room_of(l->dest, p) > 0;
+    return !lane_ordered(l) && !l->home->paused && l->hungry && l->asked == 0 && !l->take_lost &&
+           paused_until(l) <= now_ms && room_of(l->dest, p) > 0;
 }
 
 struct job *claim_job(struct lane *l, const struct queue_job *q)

@@ -316,6 +316,12 @@ static void take_link(struct child *child, const struct msg_link *m, int batch_f
     intake_link(state, batch_fd, ack_fd);
 }
 
+static void pause_queue(struct child *child, const struct msg_pause *m, void *state)
+{
+    (void)child;
+    home_pause(state, m->queue, m->paused);
+}
+
 static void reap(struct child *child, const struct msg_reap *m, void *state)
 {
     (void)child;
@@ -359,6 +365,7 @@ int delivery_main(unsigned slot, char **argv)
         .link = take_link,
         .drain = drain,
         .reap = reap,
+        .pause = pause_queue,
         .beat = beat,
         .held = held,
         .state_size = sizeof(struct delivery),

@@ -92,10 +92,13 @@ struct home { /* what the lanes of one queue name have in common: how it is work
     struct lane *lanes;
     unsigned n_lanes;
     bool agreed;                        /* Redis says the same of mode and partitions */
+    bool paused;                        /* nothing is taken here; others of the fleet go on */
+    bool absent;                        /* the fleet knows that this process takes no part for now */
     bool asking, saying;                /* a call is on the way */
     bool refused_said;                  /* that Redis does not answer to that */
     bool said_goodbye, last_word, left; /* draining: no member any more; with nothing in hand; Redis knows */
     size_t members, quota;              /* of the fleet; lanes that are ours to process */
+    ev_timer look;                      /* for partitions that make up the share */
 };
 
 struct lane { /* a queue that is worked on */
@@ -213,7 +216,9 @@ void order_pump(struct lane *l);
 void order_hold(struct job *j, queue_done_fn done);
 /* The jobs that wait go back with the one in front of them: they are freed. */
 void order_forget_behind(struct lane *l);
-/* Draining: what waits goes back, leases are given up when the last is done. */
+/* The home was paused: what waits goes back, leases are given up when the last is done, others take over. */
+void order_pause(struct home *h);
+/* Draining: the same for all. */
 void order_leave(struct delivery *d);
 bool order_left(struct delivery *d); /* nothing more to wait for */
 
@@ -228,6 +233,7 @@ void foreign_second(struct delivery *d);
 /* ---- home.c: is Redis of the same opinion about how each queue is worked on? */
 void home_check(struct delivery *d);
 bool home_agreed(const struct delivery *d); /* all are: adding and taking may begin */
+void home_pause(struct delivery *d, const char *queue, bool paused);
 static inline struct queue *home_queue(const struct home *h)
 {
     return h->queue != NULL ? h->queue : h->lanes[0].queue;

@@ -6,6 +6,7 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/base/log.h"
 #include "workers/delivery/delivery.h"
@@ -80,6 +81,23 @@ void home_check(struct delivery *d)
         h->asking = true;
         queue_protocol_check(home_queue(h), mode_of(h), h->n_lanes, on_checked, h);
     }
+}
+
+void home_pause(struct delivery *d, const char *queue, bool paused)
+{
+    for (size_t i = 0; i < d->n_homes; i++) {
+        struct home *h = &d->homes[i];
+
+        if (strcmp(h->name, queue) != 0 || h->paused == paused)
+            continue;
+        log_info(paused ? "queue_paused" : "queue_resumed", "queue=%s", h->name);
+        h->paused = paused;
+        if (paused && h->mode != CONF_MODE_SHARED)
+            order_pause(h);
+        for (unsigned k = 0; !paused && k < h->n_lanes; k++)
+            claim_wake(&h->lanes[k]);
+    }
+    order_second(d);
 }
 
 bool home_agreed(const struct delivery *d)

@@ -18,7 +18,7 @@
 #include "workers/delivery/delivery.h"
 
 #define AHEAD_MAX    8    /* jobs in hand and not done */
-#define TRY_AGAIN_MS 1000 /* a partition that somebody else holds is asked for again after it */
+#define TRY_AGAIN_MS 250  /* a partition that somebody else holds is asked for again after it */
 #define LOOK_MS      2000 /* so often it is looked whether what blocks a lane still does */
 
 /* ---- jobs in their order */
@@ -285,6 +285,7 @@ static void on_lost(struct queue *q, const char *why, void *arg)
 }
 
 static void balance(struct home *h);
+static void on_look(struct ev_loop *loop, ev_timer *timer, int revents);
 
 /* It is somebody else's turn: what is still to be told of our jobs would be refused. He does them again at once. */
 static void drop_untold(struct lane *l)
@@ -326,6 +327,9 @@ void order_open(struct lane *l)
     static const struct queue_lease_events events = {
         .acquired = on_acquired, .lost = on_lost, .busy = on_busy};
 
+    if (l->home->look.data == NULL)
+        ev_timer_init(&l->home->look, on_look, 0., 0.);
+    l->home->look.data = l->home;
     ev_timer_init(&l->order.timer, on_wait_over, 0., 0.);
     l->order.timer.data = l;
     queue_lease_start(l->queue, &events, l);
@@ -374,8 +378,9 @@ static void part_with(struct home *h, size_t n)
         }
 }
 
-/* Workers begin at different places, so that they seldom ask for the same. */
-static void look_for(struct home *h, size_t n)
+/* Workers begin at different places, so that they seldom ask for the same. How many were not found: others hold them
+ * still, who are about to part with them or are dead. */
+static size_t look_for(struct home *h, size_t n)
 {
     uint64_t now_ms = clock_mono_ms();
     const char *token = child_token(h->d->child);
@@ -389,18 +394,28 @@ static void look_for(struct home *h, size_t n)
         want(l);
         n--;
     }
+    return n;
 }
 
 static void balance(struct home *h)
 {
     size_t wanted = count_wanted(h), share = h->mode == CONF_MODE_STRICT ? 1 : h->quota;
 
-    if (h->d->draining || h->members == 0)
+    if (h->d->draining || h->paused || h->members == 0)
         return;
     if (wanted > share)
         part_with(h, wanted - share);
-    else if (wanted < share)
-        look_for(h, share - wanted);
+    else if (wanted < share && look_for(h, share - wanted) > 0) {
+        ev_timer_stop(h->d->loop, &h->look);
+        ev_timer_set(&h->look, TRY_AGAIN_MS / 1e3, 0.);
+        ev_timer_start(h->d->loop, &h->look);
+    }
+}
+
+static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    (void)loop, (void)revents;
+    balance(timer->data);
 }
 
 static bool is_idle(const struct home *h)
@@ -432,7 +447,8 @@ static void on_share(enum queue_status s, const struct queue_share *share, void 
         delivery_look(h->d);
         return;
     }
-    if (s != QUEUE_OK || share->members == 0)
+    h->absent = s == QUEUE_OK && share->rank == share->members;
+    if (s != QUEUE_OK || share->members == 0 || h->paused)
         return;
     h->members = share->members;
     h->quota = h->n_lanes / share->members + (share->rank < h->n_lanes % share->members);
@@ -448,6 +464,10 @@ static void put_home(const struct home *h, struct buf *processes, struct buf *st
 
     for (unsigned i = 0; i < h->n_lanes; i++)
         held += h->lanes[i].order.held;
+    if (h->paused && held == 0) {
+        (void)buf_printf(stands_by, "%s%s (paused here)", stands_by->len > 0 ? ", " : "", h->name);
+        return;
+    }
     if (h->mode == CONF_MODE_STRICT) {
         if (h->lanes[0].order.holder != NULL)
             nodes_put(h->d, h->lanes[0].order.holder, holder, sizeof(holder));
@@ -488,15 +508,21 @@ void order_second(struct delivery *d)
         struct home *h = &d->homes[i];
 
         if (h->mode == CONF_MODE_SHARED || !h->agreed || d->draining || h->saying ||
-            redis_state(d->redis) != REDIS_READY)
+            (h->paused && h->absent) || redis_state(d->redis) != REDIS_READY)
             continue;
         h->saying = true;
-        queue_share_say(home_queue(h), false, on_share, h);
+        queue_share_say(home_queue(h), h->paused, on_share, h);
     }
     say(d);
 }
 
 /* ---- draining */
+
+void order_pause(struct home *h)
+{
+    for (unsigned i = 0; i < h->n_lanes; i++)
+        part(&h->lanes[i]);
+}
 
 void order_leave(struct delivery *d)
 {
@@ -505,8 +531,7 @@ void order_leave(struct delivery *d)
 
         if (h->mode == CONF_MODE_SHARED)
             continue;
-        for (unsigned k = 0; k < h->n_lanes; k++)
-            part(&h->lanes[k]);
+        order_pause(h);
         if (!h->saying)
             say_goodbye(h); /* what is free already is for the others now */
     }
