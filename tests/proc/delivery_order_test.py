@@ -312,7 +312,7 @@ def test_a_stopped_processor_changes_nothing_when_it_goes_on(start, server, sink
     sink.answer(status=500)
     old.signal(signal.SIGCONT)
     wait_for(lambda: "event=lease_lost" in old.log() and in_hand(old) == 0, 10)
-    assert [q.key for q in sink.requests] == ["1", "1", "2", "3"]
+    assert [q.key for q in sink.requests] == ["{dray}:sink:" + n for n in "1123"]
     assert [r.hgetall(key(i)) for i in ("1", "2", "3")] == before
     assert holds(r, new) and r.llen(key("wait")) == 0 and r.llen(key("active")) == 0
 
@@ -332,7 +332,7 @@ def test_a_redis_that_stood_still_for_longer_than_the_lease(start, server, sink)
     sink.behave()
     server.thaw()
     wait_for(lambda: r.zcard(key("completed")) == 3, 10)
-    assert [q.key for q in sink.requests] == ["1", "1", "2", "3"]
+    assert [q.key for q in sink.requests] == ["{dray}:sink:" + n for n in "1123"]
     wait_for(lambda: [in_hand(m) for m in both] == [0, 0], 5)
 
 
