@@ -162,11 +162,12 @@ static void on_queued(struct queue_call *c, enum queue_status s, const char *why
     str_copy(p->g->refusal, why, sizeof p->g->refusal);
 }
 
-/* The arguments of the script: argv needs room for 2 + n. Returns how many. */
+/* The arguments of the script: argv needs room for 2 + n. Not between MULTI and EXEC. Returns how many. */
 static int list_ids(struct queue *q, const struct group *g, const char **argv)
 {
     int argc = 0;
     argv[argc++] = q->o.token;
+    argv[argc++] = queue_alone(q);
     const struct item *it;
     list_foreach(it, &g->items, struct item, link) argv[argc++] = it->id;
     return argc;
@@ -174,7 +175,7 @@ static int list_ids(struct queue *q, const struct group *g, const char **argv)
 
 static void call_script(struct queue *q, struct group *g)
 {
-    const char *argv[1 + QUEUE_GROUP_MAX];
+    const char *argv[2 + QUEUE_GROUP_MAX];
     g->call.finish = on_added;
     int argc = list_ids(q, g, argv);
     queue_call_script(q, &g->call, &queue_script_add, argc, argv, NULL);
@@ -199,6 +200,8 @@ static void send_hash(struct queue *q, const struct item *it, redis_reply_fn fn,
 static void send_group(struct queue *q, struct group *g)
 {
     static const char *const multi[] = {"MULTI"}, *const exec[] = {"EXEC"};
+    const char *argv[6 + QUEUE_GROUP_MAX] = {"EVALSHA", queue_script_add.sha1, "1", q->base};
+    int argc = 4 + list_ids(q, g, argv + 4);
     q->adds_flying++;
     g->call.finish = on_added;
     queue_call_begin(q, &g->call);
@@ -217,8 +220,7 @@ static void send_group(struct queue *q, struct group *g)
         send_hash(q, it, first ? queue_call_reply : NULL, p);
         first = false;
     }
-    const char *argv[5 + QUEUE_GROUP_MAX] = {"EVALSHA", queue_script_add.sha1, "1", q->base};
-    redis_command(q->r, NULL, NULL, 4 + list_ids(q, g, argv + 4), argv, NULL);
+    redis_command(q->r, NULL, NULL, argc, argv, NULL);
     redis_command(q->r, queue_call_reply, &g->call, 1, exec, NULL);
 }
 

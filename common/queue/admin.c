@@ -14,41 +14,49 @@
 static const char head_line[] = "#!lua flags=allow-oom\n";
 static const char add_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/help.lua.h"
 #include "common/queue/lua/admin_add.lua.h"
     ;
 static const char look_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/help.lua.h"
 #include "common/queue/lua/admin_head.lua.h"
 #include "common/queue/lua/admin_look.lua.h"
     ;
 static const char touch_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/help.lua.h"
 #include "common/queue/lua/admin_head.lua.h"
 #include "common/queue/lua/admin_touch.lua.h"
     ;
 static const char pause_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/help.lua.h"
 #include "common/queue/lua/admin_head.lua.h"
 #include "common/queue/lua/admin_pause.lua.h"
     ;
 static const char move_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/help.lua.h"
 #include "common/queue/lua/heard.lua.h"
 #include "common/queue/lua/admin_head.lua.h"
 #include "common/queue/lua/admin_move.lua.h"
     ;
 static const char remove_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/help.lua.h"
 #include "common/queue/lua/admin_head.lua.h"
 #include "common/queue/lua/admin_remove.lua.h"
     ;
 static const char clean_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/help.lua.h"
 #include "common/queue/lua/admin_head.lua.h"
 #include "common/queue/lua/admin_clean.lua.h"
     ;
 static const char obliterate_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/help.lua.h"
 #include "common/queue/lua/admin_head.lua.h"
 #include "common/queue/lua/admin_obliterate.lua.h"
     ;

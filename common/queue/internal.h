@@ -59,7 +59,7 @@ struct queue_call {
 extern struct redis_script queue_script_add, queue_script_take, queue_script_settle, queue_script_renew,
     queue_script_release, queue_script_tokens, queue_script_tick, queue_script_untick, queue_script_stalled,
     queue_script_sweep, queue_script_counts, queue_script_repeat, queue_script_repeat_add,
-    queue_script_repeat_remove, queue_script_repeat_list, queue_script_take_ordered,
+    queue_script_repeat_remove, queue_script_repeat_list, queue_script_take_ordered, queue_script_turn,
     queue_script_settle_ordered, queue_script_lease, queue_script_share, queue_script_protocol;
 
 extern struct redis_script queue_script_admin_add, queue_script_admin_look, queue_script_admin_touch,
@@ -76,7 +76,23 @@ void queue_call_script(struct queue *q, struct queue_call *c, const struct redis
 /* The same for a command that the caller has sent, or is about to send, itself: fn is queue_call_reply, arg is c. */
 void queue_call_begin(struct queue *q, struct queue_call *c);
 void queue_call_reply(enum redis_status status, const struct redisReply *reply, void *arg);
+/* turn.c: a settle and a take, not yet sent, as one call. */
+#define QUEUE_TAKE_ARGC 7
+void queue_call_turn(struct queue *q, struct queue_call *settle, int settle_argc,
+                     const char *const *settle_argv, struct queue_call *take, const char *const *take_argv);
+/* take.c: the first take that is asked for; argv lives as long as a. Once it was sent, queue_take_read asks for the jobs. */
+struct queue_take_args {
+    char lock_ms[24], max[16], jobs[24], ms[24];
+    const char *argv[QUEUE_TAKE_ARGC];
+    struct take *read;
+};
+struct queue_call *queue_take_prepare(struct queue *q, struct queue_take_args *a);
+void queue_take_read(struct queue *q, const struct queue_take_args *a);
 enum queue_status queue_status_of(enum redis_status status, const struct redisReply *reply, const char **why);
+
+/* "1" while it is known that the server has no replicas and is no part of a cluster: its own listeners are all. May
+ * send a question: not to be called between MULTI and EXEC. */
+const char *queue_alone(struct queue *q);
 
 /* Sends what this kind has collected; called at the end of a turn. */
 void queue_flush_adds(struct queue *q);

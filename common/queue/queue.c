@@ -13,51 +13,88 @@ static const char add_text[] = "#!lua\n"
 #include "common/queue/lua/heard.lua.h"
 #include "common/queue/lua/add.lua.h"
     ;
+/* help, made at its first use. */
+#define HELP_OPEN  "local helpers\nlocal function help()\nif helpers then return helpers end\n"
+#define HELP_CLOSE "helpers = " HELPERS " return helpers\nend\n"
+#define HELPERS                                                                                              \
+    "{ fail_ghost = fail_ghost, forget = forget, trim = trim, target = target, priority_of = priority_of, "  \
+    "push_by_priority = push_by_priority }"
 static const char take_text[] =
 #include "common/queue/lua/head.lua.h"
+    HELP_OPEN
+#include "common/queue/lua/help.lua.h"
+        HELP_CLOSE
 #include "common/queue/lua/heard.lua.h"
+#include "common/queue/lua/clock.lua.h"
 #include "common/queue/lua/take.lua.h"
     ;
 static const char settle_text[] =
 #include "common/queue/lua/head.lua.h"
+    HELP_OPEN
+#include "common/queue/lua/help.lua.h"
+        HELP_CLOSE
 #include "common/queue/lua/heard.lua.h"
+#include "common/queue/lua/clock.lua.h"
 #include "common/queue/lua/settle.lua.h"
+    ;
+static const char turn_text[] =
+#include "common/queue/lua/head.lua.h"
+    HELP_OPEN
+#include "common/queue/lua/help.lua.h"
+        HELP_CLOSE
+#include "common/queue/lua/heard.lua.h"
+#include "common/queue/lua/clock.lua.h"
+    "local function settle(ARGV)\n"
+#include "common/queue/lua/settle.lua.h"
+    "end\nlocal function take(ARGV)\n"
+#include "common/queue/lua/take.lua.h"
+    "end\n"
+#include "common/queue/lua/turn.lua.h"
     ;
 static const char renew_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/help.lua.h"
 #include "common/queue/lua/renew.lua.h"
     ;
 static const char release_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/help.lua.h"
 #include "common/queue/lua/release.lua.h"
     ;
 static const char tokens_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/help.lua.h"
 #include "common/queue/lua/tokens.lua.h"
     ;
 static const char tick_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/help.lua.h"
 #include "common/queue/lua/tick.lua.h"
     ;
 static const char untick_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/help.lua.h"
 #include "common/queue/lua/untick.lua.h"
     ;
 static const char stalled_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/help.lua.h"
 #include "common/queue/lua/stalled_out.lua.h"
 #include "common/queue/lua/stalled.lua.h"
     ;
 static const char sweep_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/help.lua.h"
 #include "common/queue/lua/sweep.lua.h"
     ;
 static const char counts_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/help.lua.h"
 #include "common/queue/lua/counts.lua.h"
     ;
 static const char take_ordered_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/help.lua.h"
 #include "common/queue/lua/heard.lua.h"
 #include "common/queue/lua/stalled_out.lua.h"
 #include "common/queue/lua/order.lua.h"
@@ -65,8 +102,11 @@ static const char take_ordered_text[] =
     ;
 static const char settle_ordered_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/help.lua.h"
 #include "common/queue/lua/heard.lua.h"
+#include "common/queue/lua/clock.lua.h"
 #include "common/queue/lua/order.lua.h"
+    "local function help() return " HELPERS " end\n"
     "local function settle()\n"
 #include "common/queue/lua/settle.lua.h"
     "end\n"
@@ -74,26 +114,32 @@ static const char settle_ordered_text[] =
     ;
 static const char lease_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/help.lua.h"
 #include "common/queue/lua/lease.lua.h"
     ;
 static const char share_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/help.lua.h"
 #include "common/queue/lua/share.lua.h"
     ;
 static const char protocol_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/help.lua.h"
 #include "common/queue/lua/protocol.lua.h"
     ;
 static const char repeat_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/help.lua.h"
 #include "common/queue/lua/repeat.lua.h"
     ;
 static const char repeat_remove_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/help.lua.h"
 #include "common/queue/lua/repeat_remove.lua.h"
     ;
 static const char repeat_list_text[] =
 #include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/help.lua.h"
 #include "common/queue/lua/repeat_list.lua.h"
     ;
 static const char repeat_add_text[] =
@@ -103,6 +149,7 @@ static const char repeat_add_text[] =
 SCRIPT(add);
 SCRIPT(take);
 SCRIPT(settle);
+SCRIPT(turn);
 SCRIPT(renew);
 SCRIPT(release);
 SCRIPT(tokens);
@@ -130,7 +177,7 @@ void queue_register_scripts(void)
         &queue_script_sweep,        &queue_script_counts,         &queue_script_repeat,
         &queue_script_repeat_add,   &queue_script_repeat_remove,  &queue_script_repeat_list,
         &queue_script_take_ordered, &queue_script_settle_ordered, &queue_script_lease,
-        &queue_script_share,        &queue_script_protocol,
+        &queue_script_share,        &queue_script_protocol,       &queue_script_turn,
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         redis_script_register(all[i]);
@@ -218,6 +265,11 @@ void queue_call_script(struct queue *q, struct queue_call *c, const struct redis
     redis_script_call(q->r, s, queue_call_reply, c, 1, argc + 1, all, all_lens);
     free(all);
     free(all_lens);
+}
+
+const char *queue_alone(struct queue *q)
+{
+    return redis_is_alone(q->r) ? "1" : "";
 }
 
 /* ---- the end of a turn */

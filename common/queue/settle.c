@@ -13,7 +13,7 @@
 #include "common/queue/order.h"
 
 #define PER_JOB      5
-#define HEAD         4
+#define HEAD         5
 #define QUOTED(x)    #x
 #define STRING_OF(x) QUOTED(x)
 
@@ -194,7 +194,8 @@ static void put_number(char dst[24], uint64_t v, const char *unlimited)
         snprintf(dst, 24, "%" PRIu64, v);
 }
 
-static void send_group(struct queue *q, struct group *g)
+/* With the take that is asked for, when with_take. */
+static void send_group(struct queue *q, struct group *g, bool with_take)
 {
     char count[24], tombstone[24], points[24];
     char(*ops)[2] = xcalloc(g->n, sizeof *ops);
@@ -204,10 +205,8 @@ static void send_group(struct queue *q, struct group *g)
     put_number(points, q->o.metrics_points, "0");
     all[0] = queue_lease_value(q); /* on an ordered queue */
     all[1] = STRING_OF(HEAD);
-    argv[0] = q->o.token;
-    argv[1] = count;
-    argv[2] = tombstone;
-    argv[3] = points;
+    const char *const head[HEAD] = {q->o.token, count, tombstone, points, queue_alone(q)};
+    memcpy(argv, head, sizeof head);
     size_t i = 0;
     const struct item *it;
     list_foreach(it, &g->items, struct item, link)
@@ -224,10 +223,16 @@ static void send_group(struct queue *q, struct group *g)
     g->call.finish = on_settled;
     q->settles_flying++;
     int argc = (int)(HEAD + PER_JOB * g->n);
-    if (q->o.ordered)
+    if (with_take) {
+        struct queue_take_args a;
+        struct queue_call *take = queue_take_prepare(q, &a);
+        queue_call_turn(q, &g->call, argc, argv, take, a.argv);
+        queue_take_read(q, &a);
+    } else if (q->o.ordered) {
         queue_call_script(q, &g->call, &queue_script_settle_ordered, argc + 2, all, NULL);
-    else
+    } else {
         queue_call_script(q, &g->call, &queue_script_settle, argc, argv, NULL);
+    }
     free(all);
     free(ops);
 }
@@ -250,7 +255,7 @@ void queue_flush_settles(struct queue *q)
             list_push_back(&g->items, &it->link);
             g->n++;
         }
-        send_group(q, g);
+        send_group(q, g, list_empty(&q->settles) && !list_empty(&q->takes) && !q->o.ordered);
     }
 }
 

@@ -22,7 +22,8 @@
 enum { F_DATA, F_NAME, F_OPTS, F_TIMESTAMP, F_ATTEMPTS, F_STALLED, F_RETRIED, F_AFRESH, FIELDS };
 #define BYTES_MAX    "33554432" /* data in one answer, unless a single job is larger */
 #define JOB_MAX      "16777216" /* a larger one goes to failed: QUEUE_JOB_MAX */
-#define ORDERED_ARGS 12         /* before the ids in hand */
+#define SORTED       F_AFRESH   /* so many of them come with the sort: the others are rarely of interest */
+#define ORDERED_ARGS 13         /* before the ids in hand */
 #define HEAD         2          /* values of the script's answer before the ids */
 
 enum { O_STATE, O_MS, O_WHO, O_REQUEUED, O_FAILED, O_GHOSTS, ORDERED_HEAD }; /* of take_ordered's */
@@ -76,6 +77,14 @@ void queue_take(struct queue *q, unsigned max, queue_taken_fn taken, void *arg)
     list_push_back(&q->takes, &w->link);
 }
 
+static void wish_free(struct wish *w)
+{
+    for (size_t i = 0; i < w->n; i++)
+        free(w->in_hand[i]);
+    free(w->in_hand);
+    free(w);
+}
+
 static char *copy_of(const struct redisReply *r, const char *absent, size_t *len)
 {
     if (r->type != REDIS_REPLY_STRING) {
@@ -109,12 +118,16 @@ static uint64_t failures_of(const struct queue_job *j, const struct redisReply *
     return j->attempts_made - before;
 }
 
-/* False: it is gone, or there is no memory for it. data is referred to unless it is to be kept. */
-static bool read_job(struct queue_job *j, struct slot *s, struct redisReply *const *f, bool keep)
+/* False: it is gone, or there is no memory for it, or the n fields are not enough. data is referred to unless it is to
+ * be kept. */
+static bool read_job(struct queue_job *j, struct slot *s, struct redisReply *const *f, size_t n, bool keep)
 {
     const struct redisReply *data = f[F_DATA];
     size_t len;
     if (data->type != REDIS_REPLY_STRING)
+        return false;
+    if (n <= F_AFRESH && f[F_ATTEMPTS]->type == REDIS_REPLY_STRING &&
+        f[F_RETRIED]->type == REDIS_REPLY_STRING)
         return false;
     if (keep) {
         s->copy = mem_try(data->len + 1);
@@ -133,7 +146,7 @@ static bool read_job(struct queue_job *j, struct slot *s, struct redisReply *con
     j->attempts_made = number_of(f[F_ATTEMPTS]);
     j->stalled_count = number_of(f[F_STALLED]);
     j->retried_ms = number_of(f[F_RETRIED]);
-    j->failures = failures_of(j, f[F_AFRESH]);
+    j->failures = n > F_AFRESH ? failures_of(j, f[F_AFRESH]) : j->attempts_made;
     s->there = true;
     return true;
 }
@@ -212,7 +225,7 @@ static void on_one(struct queue_call *c, enum queue_status s, const char *why, c
     if (s != QUEUE_OK)
         t->status = s;
     else if (reply->type == REDIS_REPLY_ARRAY && reply->elements == FIELDS)
-        (void)read_job(&t->jobs[one->i], &t->slots[one->i], reply->element, true);
+        (void)read_job(&t->jobs[one->i], &t->slots[one->i], reply->element, FIELDS, true);
     if (--t->missing == 0)
         give(c->q, t);
 }
@@ -273,11 +286,11 @@ static void on_data(struct queue_call *c, enum queue_status s, const char *why,
     size_t there = 0;
     /* id, fields, id, fields, ... in the order of the script's answer */
     for (size_t i = 0; s == QUEUE_OK && reply->type == REDIS_REPLY_ARRAY && i < t->n &&
-                       (FIELDS + 1) * (i + 1) <= reply->elements;
+                       (SORTED + 1) * (i + 1) <= reply->elements;
          i++) {
-        struct redisReply *const *at = reply->element + (FIELDS + 1) * i;
+        struct redisReply *const *at = reply->element + (SORTED + 1) * i;
         if (at[0]->type == REDIS_REPLY_STRING && strcmp(at[0]->str, t->jobs[i].id) == 0)
-            there += read_job(&t->jobs[i], &t->slots[i], at + 1, false);
+            there += read_job(&t->jobs[i], &t->slots[i], at + 1, SORTED, false);
     }
     if (there == t->n)
         give(q, t);
@@ -351,36 +364,57 @@ static void on_taken(struct queue_call *c, enum queue_status s, const char *why,
 static void send_sort(struct queue *q, struct take *t)
 {
     static const char *const fields[FIELDS] = {FIELD_NAMES};
-    const char *argv[6 + 2 * FIELDS] = {"SORT_RO", NULL, "BY", "nosort", "GET", "#"};
-    char *made[FIELDS], *key = xasprintf("%sdray:took", q->base);
+    const char *argv[6 + 2 * SORTED] = {"SORT_RO", NULL, "BY", "nosort", "GET", "#"};
+    char *made[SORTED], *key = xasprintf("%sdray:took", q->base);
     argv[1] = key;
-    for (size_t i = 0; i < FIELDS; i++) {
+    for (size_t i = 0; i < SORTED; i++) {
         argv[6 + 2 * i] = "GET";
         argv[7 + 2 * i] = made[i] = xasprintf("%s*->%s", q->base, fields[i]);
     }
     struct take_call *data = call_new(t, on_data);
     queue_call_begin(q, &data->call);
-    redis_command(q->r, queue_call_reply, &data->call, 6 + 2 * FIELDS, argv, NULL);
-    for (size_t i = 0; i < FIELDS; i++)
+    redis_command(q->r, queue_call_reply, &data->call, 6 + 2 * SORTED, argv, NULL);
+    for (size_t i = 0; i < SORTED; i++)
         free(made[i]);
     free(key);
 }
 
-static void send_take(struct queue *q, const struct wish *w)
+static struct queue_call *prepare(struct queue *q, const struct wish *w, struct queue_take_args *a)
 {
     struct take *t = xcalloc(1, sizeof *t);
-    char lock_ms[24], max[16], jobs[24], ms[24];
-    snprintf(lock_ms, sizeof lock_ms, "%" PRIu64, q->o.lock_ms);
-    snprintf(max, sizeof max, "%u", w->max);
-    snprintf(jobs, sizeof jobs, "%" PRIu64, q->o.limiter_ms > 0 ? q->o.limiter_jobs : 0);
-    snprintf(ms, sizeof ms, "%" PRIu64, q->o.limiter_ms);
+    snprintf(a->lock_ms, sizeof a->lock_ms, "%" PRIu64, q->o.lock_ms);
+    snprintf(a->max, sizeof a->max, "%u", w->max);
+    snprintf(a->jobs, sizeof a->jobs, "%" PRIu64, q->o.limiter_ms > 0 ? q->o.limiter_jobs : 0);
+    snprintf(a->ms, sizeof a->ms, "%" PRIu64, q->o.limiter_ms);
     t->taken = w->taken;
     t->arg = w->arg;
-    const char *argv[] = {q->o.token, lock_ms, max, BYTES_MAX,
-                          JOB_MAX,    jobs,    ms,  q->o.limiter_by_group ? "1" : ""};
-    queue_call_script(q, &call_new(t, on_taken)->call, &queue_script_take, sizeof argv / sizeof *argv, argv,
-                      NULL);
-    send_sort(q, t);
+    const char *const argv[QUEUE_TAKE_ARGC] = {
+        q->o.token, a->lock_ms, a->max, a->jobs, a->ms, q->o.limiter_by_group ? "1" : "", queue_alone(q)};
+    memcpy(a->argv, argv, sizeof argv);
+    a->read = t;
+    return &call_new(t, on_taken)->call;
+}
+
+void queue_take_read(struct queue *q, const struct queue_take_args *a)
+{
+    send_sort(q, a->read);
+}
+
+struct queue_call *queue_take_prepare(struct queue *q, struct queue_take_args *a)
+{
+    struct wish *w = list_first(&q->takes, struct wish, link);
+    list_remove(&w->link);
+    struct queue_call *c = prepare(q, w, a);
+    wish_free(w);
+    return c;
+}
+
+static void send_take(struct queue *q, const struct wish *w)
+{
+    struct queue_take_args a;
+    struct queue_call *c = prepare(q, w, &a);
+    queue_call_script(q, c, &queue_script_take, QUEUE_TAKE_ARGC, a.argv, NULL);
+    queue_take_read(q, &a);
 }
 
 static void send_take_ordered(struct queue *q, struct wish *w)
@@ -395,12 +429,19 @@ static void send_take_ordered(struct queue *q, struct wish *w)
     snprintf(run, sizeof run, "%" PRIu64, q->o.max_run_ms);
     snprintf(jobs, sizeof jobs, "%" PRIu64, q->o.limiter_ms > 0 ? q->o.limiter_jobs : 0);
     snprintf(ms, sizeof ms, "%" PRIu64, q->o.limiter_ms);
-    const char *const head[ORDERED_ARGS] = {q->o.token, queue_lease_value(q),
-                                            lock_ms,    max,
-                                            BYTES_MAX,  JOB_MAX,
-                                            stalled,    tombstone,
-                                            run,        jobs,
-                                            ms,         q->o.limiter_by_group ? "1" : ""};
+    const char *const head[ORDERED_ARGS] = {q->o.token,
+                                            queue_lease_value(q),
+                                            lock_ms,
+                                            max,
+                                            BYTES_MAX,
+                                            JOB_MAX,
+                                            stalled,
+                                            tombstone,
+                                            run,
+                                            jobs,
+                                            ms,
+                                            q->o.limiter_by_group ? "1" : "",
+                                            queue_alone(q)};
     memcpy(argv, head, sizeof head);
     for (size_t i = 0; i < w->n; i++)
         argv[ORDERED_ARGS + i] = w->in_hand[i];
@@ -431,19 +472,11 @@ void queue_take_ordered(struct queue *q, unsigned max, const char *const *in_han
     list_push_back(&q->takes, &w->link);
 }
 
-static void wish_free(struct wish *w)
-{
-    for (size_t i = 0; i < w->n; i++)
-        free(w->in_hand[i]);
-    free(w->in_hand);
-    free(w);
-}
-
 void queue_flush_takes(struct queue *q)
 {
     if (q->o.ordered && !list_empty(&q->settles) && redis_state(q->r) == REDIS_READY)
-        return; /* a hold among them has not been sent */
-    struct list now;
+        return;      /* a hold among them has not been sent */
+    struct list now; /* what a callback asks for in here is for the next turn */
     list_init(&now);
     struct wish *w;
     while ((w = list_first(&q->takes, struct wish, link)) != NULL) {

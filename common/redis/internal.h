@@ -4,6 +4,7 @@
  * hello.c   what is said on each new connection before it is READY
  * command.c commands, replies, the watchdog
  * link.c    hiredis' hooks on libev: one write a loop turn
+ * alone.c   is it the only server?
  * script.c  registered scripts; url.c where and as whom; blocking.c the client of the command line
  */
 #ifndef DRAY_COMMON_REDIS_INTERNAL_H
@@ -76,6 +77,8 @@ struct redis {
     int64_t client_id, old_client_id;
     char run_id[REDIS_RUN_ID_SIZE];
     bool aof;
+    bool alone, alone_asked; /* no replicas, no cluster; a question is on the way */
+    uint64_t alone_asked_ms; /* the last one, 0: none on this connection */
     bool was_ready, told_down;
     struct buf scratch;
     unsigned depth; /* inside so many callbacks */

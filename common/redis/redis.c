@@ -145,6 +145,8 @@ void redis_ready(struct redis *r)
     r->attempt = 0;
     log_info("redis_ready", "client_id=%lld aof=%s", (long long)r->client_id, r->aof ? "yes" : "no");
     r->told_down = false;
+    r->alone = false;
+    r->alone_asked_ms = 0;
     redis_enter(r);
     if (r->events.ready != NULL)
         r->events.ready(r, r->client_id, r->arg);

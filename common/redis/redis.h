@@ -63,6 +63,9 @@ enum redis_state redis_state(const struct redis *r);
 int64_t redis_client_id(const struct redis *r); /* 0 when down */
 /* The append-only file is off (known once READY): what Redis has confirmed can be lost when it ends. */
 bool redis_without_aof(const struct redis *r);
+/* The server is neither part of a cluster nor has a replica: no older news than two seconds, false as long as there are
+ * none. May send a question. */
+bool redis_is_alone(struct redis *r);
 /* Bytes given to the connection and not yet written to its socket: callers stop adding at 512 KiB, because hiredis
  * moves its whole output buffer after each partial write. */
 size_t redis_unsent(const struct redis *r);

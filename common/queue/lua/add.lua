@@ -1,11 +1,11 @@
 -- add: the jobs' hashes stand ready as <base>dray:new:<id>, written natively in the same transaction, because Lua
 -- hashes every byte that passes through it. Gives each its place, or drops it when its id is or was there.
--- ARGV: token, id... Returns for each id 1 added, 0 duplicate, -1 nothing to add.
+-- ARGV: token, "1" if there are no replicas, id... Returns for each id 1 added, 0 duplicate, -1 nothing to add.
 local call = redis.call
-local B, token = KEYS[1], ARGV[1]
+local B, token, alone = KEYS[1], ARGV[1], ARGV[2]
 local ids, codes, added = {}, {}, {}
-for i = 2, #ARGV do
-  ids[i - 1] = ARGV[i]
+for i = 3, #ARGV do
+  ids[i - 2] = ARGV[i]
 end
 local gone = call('ZMSCORE', B .. 'dray:gone', unpack(ids)) -- the ms at which each is forgotten
 local now
@@ -45,6 +45,6 @@ if #added > 0 then
     end
     return pushed
   end
-  publish_each(B .. 'waiting@' .. token, added)
+  publish_each(B .. 'waiting@' .. token, added, alone)
 end
 return codes

@@ -1,23 +1,24 @@
 -- heard: stands in front of add, and behind head of other scripts that tell of many jobs at once.
--- May anybody hear what is published there? Asking costs as much as a few publications. A cluster's nodes and replicas
--- have listeners of their own, which are not counted here; and who may not ask publishes.
-local function is_heard(channel, messages)
-  if messages < 6 then
-    return true
+-- Nobody here heard the first message, and listeners elsewhere there are none: then nobody hears the others. alone is
+-- "1" when the caller knows that this server has no replicas and is no part of a cluster, whose listeners are not
+-- counted here; asking costs as much as a few publications. Who may not ask publishes.
+local function is_unheard(receivers, messages, alone)
+  if receivers ~= 0 or alone == '1' then
+    return receivers == 0
   end
-  local patterns, names = redis.pcall('PUBSUB', 'NUMPAT'), redis.pcall('PUBSUB', 'NUMSUB', channel)
-  if patterns ~= 0 or names[2] ~= 0 then
-    return true
+  if messages < 6 then
+    return false
   end
   local info = redis.pcall('INFO', 'replication', 'cluster')
-  return type(info) ~= 'string' or not string.find(info, 'connected_slaves:0', 1, true)
-    or not string.find(info, 'cluster_enabled:0', 1, true)
+  return type(info) == 'string' and string.find(info, 'connected_slaves:0', 1, true)
+    and string.find(info, 'cluster_enabled:0', 1, true)
 end
 
-local function publish_each(channel, ids)
-  if is_heard(channel, #ids) then
-    for i = 1, #ids do
-      redis.call('PUBLISH', channel, ids[i])
+local function publish_each(channel, ids, alone)
+  for i = 1, #ids do
+    local receivers = redis.call('PUBLISH', channel, ids[i])
+    if i == 1 and is_unheard(receivers, #ids, alone) then
+      return
     end
   end
 end

@@ -3,7 +3,7 @@
 -- held one before it is due. Locks last as long as the lease.
 -- ARGV: token, lease, lock ms, max jobs, max bytes of data in all (one job is always taken), max bytes of one job, how
 -- often a job may stall, tombstone ms, longest run in ms (0: any), and Bull's limiter: jobs (0: none), ms, "1": by group;
--- then id in hand... Of what we have locked beside these nobody knows (an answer was lost): it goes back uncounted. Of
+-- "1" if there are no replicas; then id in hand... Of what we have locked beside these nobody knows (an answer was lost): it goes back uncounted. Of
 -- what has no lock, or was begun by others too long ago, the oldest counts a stall.
 -- Returns { 0 open, 1 paused, 2 held, 3 blocked, 4 over the limiter's limit, -1 the lease is not ours; ms; held id,
 -- blocking token or present lease; requeued; failed as stalled; ids that went to failed; id... }; the ids are left in
@@ -12,6 +12,7 @@ local token, lease, lock_ms, max, max_bytes, job_max = ARGV[1], ARGV[2], tonumbe
   tonumber(ARGV[5]), tonumber(ARGV[6])
 local max_stalled, tombstone_ms, max_run = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local limit, window_ms, by_group = tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12] == '1'
+local alone = ARGV[13]
 local wait, active, took = B .. 'wait', B .. 'active', B .. 'dray:took'
 local there = call('GET', B .. 'dray:lease') or ''
 if there ~= lease then
@@ -24,7 +25,7 @@ if lease_left >= 0 then
   lock_ms = math.max(1, lease_left)
 end
 local in_hand = {}
-for i = 13, #ARGV do
+for i = 14, #ARGV do
   in_hand[ARGV[i]] = true
 end
 local requeued, failed, ghosts = 0, 0, 0
@@ -206,6 +207,6 @@ if #taken > 0 then
   for i = 1, #taken do
     call('HSET', B .. taken[i], 'processedOn', stamp)
   end
-  publish_each(B .. 'active@' .. token, taken)
+  publish_each(B .. 'active@' .. token, taken, alone)
 end
 return { state, state_ms, state_who, requeued, failed, ghosts, unpack(taken) }

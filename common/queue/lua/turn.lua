@@ -1,0 +1,17 @@
+-- turn: settle and take in one call, by who ends jobs and wants others; settle and take are the texts of these.
+-- ARGV: settle's, then take's seven. Returns { what settle returns, what take returns }, in place of either its error.
+local settled, asked = ARGV, {}
+for i = 7, 1, -1 do
+  asked[i] = table.remove(settled)
+end
+
+local function attempt(part, args)
+  local ok, answer = pcall(part, args)
+  if ok or type(answer) == 'table' then
+    return answer
+  end
+  return redis.error_reply('ERR ' .. tostring(answer))
+end
+
+local codes = attempt(settle, settled)
+return { codes, attempt(take, asked) }
