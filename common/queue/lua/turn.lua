@@ -10,7 +10,8 @@ local function attempt(part, args)
   if ok or type(answer) == 'table' then
     return answer
   end
-  return redis.error_reply('ERR ' .. tostring(answer))
+  answer = tostring(answer)
+  return { err = string.find(answer, '^%u+ ') and answer or 'ERR ' .. answer } -- a command's has its word
 end
 
 local codes = attempt(settle, settled)
