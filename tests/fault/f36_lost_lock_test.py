@@ -1,4 +1,4 @@
-"""F34: a delivery worker that is stopped past its lock's life, then goes on: its job was done by another, its late answer
+"""F36: a delivery worker that is stopped past its lock's life, then goes on: its job was done by another, its late answer
 changes nothing, a request that still runs is aborted; counted and told as lock lost."""
 import signal
 

@@ -1,4 +1,4 @@
-"""F35: jobs that are none, among jobs that are: each broken one ends in failed with a reason, each good one is delivered,
+"""F37: jobs that are none, among jobs that are: each broken one ends in failed with a reason, each good one is delivered,
 nothing goes round. And promotion goes on when the process that does it dies or stands still."""
 import signal
 import time
