@@ -15,7 +15,7 @@
 #include "common/base/list.h"
 #include "ipc/chan.h"
 #include "master/kinds.h"
-#include "master/restart.h"
+#include "common/base/restart.h"
 
 struct master;
 struct logmux;

@@ -12,7 +12,7 @@
 #include "common/metrics/metrics.h"
 #include "master/kinds.h"
 #include "master/master.h"
-#include "master/restart.h"
+#include "common/base/restart.h"
 
 struct slot;
 struct listen_set;

@@ -1,13 +1,19 @@
 /* restart_test - the restart policy against the clock. */
-#include "master/restart.h"
+#include "common/base/restart.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
 
-static const struct restart_policy policy = {
-    .min_ms = 100, .max_ms = 30000, .healthy_after_ms = 10000, .jitter = 0.2};
+#define BURST 10
+
+static const struct restart_policy policy = {.min_ms = 100,
+                                             .max_ms = 30000,
+                                             .healthy_after_ms = 10000,
+                                             .jitter = 0.2,
+                                             .burst = BURST,
+                                             .burst_ms = 10000};
 
 #define MIDDLE 0.5 /* of the jitter: no change */
 
@@ -55,14 +61,26 @@ static void a_burst_of_proven_deaths_is_spread(void **state)
     (void)state;
     struct restart r = {0};
     uint64_t now = 50000;
-    for (int i = 0; i < RESTART_BURST; i++, now += 500)
+    for (int i = 0; i < BURST; i++, now += 500)
         assert_int_equal(restart_delay(&r, &policy, now, 1500, false, MIDDLE), 0);
     assert_int_equal(restart_delay(&r, &policy, now, 1500, false, MIDDLE), RESTART_BURST_GAP_MS);
     for (int i = 0; i < 100; i++, now += 1200) /* slower than ten in ten seconds */
-        if (i >= RESTART_BURST)
+        if (i >= BURST)
             assert_int_equal(restart_delay(&r, &policy, now, 1500, false, MIDDLE), 0);
         else
             restart_delay(&r, &policy, now, 1500, false, MIDDLE);
+}
+
+static void no_burst_is_no_limit(void **state)
+{
+    (void)state;
+    struct restart r = {0};
+    struct restart_policy free_policy = policy;
+    free_policy.burst = 0;
+    for (int i = 0; i < 3 * RESTART_BURST_MAX; i++)
+        assert_int_equal(restart_delay(&r, &free_policy, 1000, 1500, false, MIDDLE), 0);
+    free_policy.burst = 10 * RESTART_BURST_MAX; /* more than is remembered: the most that is */
+    assert_int_equal(restart_delay(&r, &free_policy, 1000, 1500, false, MIDDLE), RESTART_BURST_GAP_MS);
 }
 
 static void healthy_for_long_forgets_the_burst(void **state)
@@ -113,6 +131,7 @@ int main(void)
         cmocka_unit_test(a_proven_run_starts_again_at_once_and_ends_the_doubling),
         cmocka_unit_test(killed_from_outside_counts_as_proven_once_ready),
         cmocka_unit_test(a_burst_of_proven_deaths_is_spread),
+        cmocka_unit_test(no_burst_is_no_limit),
         cmocka_unit_test(healthy_for_long_forgets_the_burst),
         cmocka_unit_test(giving_up_is_off_by_default),
         cmocka_unit_test(the_window_counts_only_its_period),

@@ -1,5 +1,5 @@
 /* restart - see restart.h. */
-#include "master/restart.h"
+#include "common/base/restart.h"
 
 static uint64_t early_delay(struct restart *r, const struct restart_policy *p, double random)
 {
@@ -13,6 +13,20 @@ static uint64_t early_delay(struct restart *r, const struct restart_policy *p, d
     return varied < (double)p->max_ms ? (uint64_t)varied : p->max_ms;
 }
 
+/* Notes the death of a proven run; is the one that lies burst deaths back still inside the period? */
+static bool is_burst(struct restart *r, const struct restart_policy *p, uint64_t now_ms)
+{
+    unsigned burst = p->burst < RESTART_BURST_MAX ? (unsigned)p->burst : RESTART_BURST_MAX;
+    bool over =
+        burst > 0 && r->proven_n >= burst &&
+        now_ms - r->proven_at[(r->proven_next + RESTART_BURST_MAX - burst) % RESTART_BURST_MAX] < p->burst_ms;
+    r->proven_at[r->proven_next] = now_ms;
+    r->proven_next = (r->proven_next + 1) % RESTART_BURST_MAX;
+    if (r->proven_n < RESTART_BURST_MAX)
+        r->proven_n++;
+    return over;
+}
+
 uint64_t restart_delay(struct restart *r, const struct restart_policy *p, uint64_t now_ms, uint64_t ready_ms,
                        bool killed, double random)
 {
@@ -21,13 +35,7 @@ uint64_t restart_delay(struct restart *r, const struct restart_policy *p, uint64
     r->early = 0;
     if (ready_ms >= p->healthy_after_ms)
         r->proven_n = 0;
-    uint64_t oldest = r->proven_at[r->proven_n % RESTART_BURST];
-    bool burst = r->proven_n >= RESTART_BURST && now_ms - oldest < RESTART_BURST_MS;
-    r->proven_at[r->proven_n % RESTART_BURST] = now_ms;
-    r->proven_n++;
-    if (r->proven_n >= 2 * RESTART_BURST) /* keep "the ring is full", never overflow */
-        r->proven_n -= RESTART_BURST;
-    return burst ? RESTART_BURST_GAP_MS : 0;
+    return is_burst(r, p, now_ms) ? RESTART_BURST_GAP_MS : 0;
 }
 
 bool restart_gives_up(const struct restart *r, const struct restart_policy *p)

@@ -1,34 +1,34 @@
 /* restart - policy: from deaths and the clock to a delay. Pure.
  *
- * A proven slot (READY for over RESTART_PROVEN_MS) starts again at once, up to 10 times in 10 s, then 1 s apart: what has
- * worked should be back before anybody notices, but a loop must not eat the machine. A death before READY, or within
+ * A proven slot (READY for over RESTART_PROVEN_MS) starts again at once, up to burst times in burst_ms (10 in 10 s), then 1 s
+ * apart: what has worked should be back before anybody notices, but a loop must not eat the machine. A death before READY, or within
  * RESTART_PROVEN_MS of it, backs off: min, doubling to max, with jitter. A proven run ends the doubling; healthy_after
  * without a death forgets everything. Who was READY and was killed from outside (SIGKILL by a person or for want of
  * memory) counts as proven, however young: starting it again is not what went wrong.
  */
-#ifndef DRAY_MASTER_RESTART_H
-#define DRAY_MASTER_RESTART_H
+#ifndef DRAY_COMMON_BASE_RESTART_H
+#define DRAY_COMMON_BASE_RESTART_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #define RESTART_PROVEN_MS    1000
-#define RESTART_BURST        10
-#define RESTART_BURST_MS     10000
+#define RESTART_BURST_MAX    100 /* largest burst */
 #define RESTART_BURST_GAP_MS 1000
 #define RESTART_WINDOW_MAX   1000 /* largest degraded_at count */
 
 struct restart_policy {
     uint64_t min_ms, max_ms, healthy_after_ms;
     double jitter;
-    uint64_t give_up; /* early deaths in a row; 0 = never */
+    uint64_t give_up;         /* early deaths in a row; 0 = never */
+    uint64_t burst, burst_ms; /* starts without delay in a period; 0 = any number */
 };
 
 /* One slot's history. */
 struct restart {
-    unsigned early;                    /* early deaths in a row */
-    uint64_t proven_at[RESTART_BURST]; /* times of the latest deaths of a proven run, a ring */
-    unsigned proven_n;
+    unsigned early;                        /* early deaths in a row */
+    uint64_t proven_at[RESTART_BURST_MAX]; /* times of the latest deaths of a proven run, a ring */
+    unsigned proven_n, proven_next;
 };
 
 /* A process died at now_ms; ready_ms: how long it had been READY, 0 if never; killed: from
