@@ -174,6 +174,75 @@ static bool is_sdk_name(const struct conf_section *s, const struct conf_item *it
     return alias;
 }
 
+static bool has_no_value(struct conf_layers *l, const struct conf_item *item, const struct conf_place *at)
+{
+    if (item->empty)
+        conf_fault(l->r, at, "has no value; write one (\"\" is the empty text), or remove the line");
+    return item->empty;
+}
+
+static void free_texts(char **words, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        explicit_bzero(words[i], strlen(words[i]));
+        free(words[i]);
+    }
+    free(words);
+}
+
+/* One word; of NAME=value the value is what may stand elsewhere. NULL after a fault. */
+static char *expand_word(struct conf_layers *l, const struct conf_row *row, const struct conf_place *at,
+                         const char *text)
+{
+    bool expanded;
+    const char *equals = row->type == CONF_TYPE_PAIRS ? strchr(text, '=') : NULL;
+    if (equals == NULL)
+        return conf_secret_expand(l->r, at, text, &expanded);
+    char *value = conf_secret_expand(l->r, at, equals + 1, &expanded);
+    char *whole = value != NULL ? xasprintf("%.*s=%s", (int)(equals - text), text, value) : NULL;
+    if (value != NULL)
+        explicit_bzero(value, strlen(value));
+    free(value);
+    return whole;
+}
+
+/* WORDS and PAIRS: a list of single values. Each fault is told where its word stands. */
+static bool convert_words(struct conf_layers *l, const struct conf_row *row, const struct conf_item *item,
+                          void *base, const char *path)
+{
+    struct conf_place at = place_of(item, path, false);
+    char why[256];
+    size_t n = 0, most = 0;
+    if (item->kind != CONF_ITEM_LIST) {
+        conf_fault(l->r, &at, "expected a list such as [\"one\", \"two\"], got %s", kind_name(item));
+        return false;
+    }
+    for (const struct conf_item *word = item->first; word != NULL; word = word->next)
+        most++;
+    char **words = xcalloc(most + 1, sizeof *words);
+    bool ok = true;
+    for (const struct conf_item *word = item->first; word != NULL; word = word->next) {
+        struct conf_place here = place_of(word, path, false);
+        here.secret = row->type == CONF_TYPE_PAIRS;
+        if (word->kind != CONF_ITEM_SCALAR) {
+            conf_fault(l->r, &here, "expected a text in this list, got %s", kind_name(word));
+            ok = false;
+        } else if (has_no_value(l, word, &here)) {
+            ok = false;
+        } else if ((words[n] = expand_word(l, row, &here, word->text)) == NULL) {
+            ok = false;
+        } else {
+            n++;
+        }
+    }
+    if (ok && conf_value_set_words(row, base, words, n, why, sizeof why) != 0) {
+        conf_fault(l->r, &at, "%s", why);
+        ok = false;
+    }
+    free_texts(words, n);
+    return ok;
+}
+
 /* Returns false after a fault. */
 static bool convert(struct conf_layers *l, const struct conf_section *s, const struct conf_row *row,
                     const struct conf_item *item, void *base, const char *front)
@@ -182,14 +251,14 @@ static bool convert(struct conf_layers *l, const struct conf_section *s, const s
     snprintf(path, sizeof path, "%s.%s", front, row->path);
     struct conf_place at = place_of(item, path, false);
     at.secret = row->type == CONF_TYPE_SECRET;
+    if (CONF_IS_WORDS(row))
+        return convert_words(l, row, item, base, path);
     if (item->kind != CONF_ITEM_SCALAR) {
         conf_fault(l->r, &at, "expected a value, got %s", kind_name(item));
         return false;
     }
-    if (item->empty) {
-        conf_fault(l->r, &at, "has no value; write one (\"\" is the empty text), or remove the line");
+    if (has_no_value(l, item, &at))
         return false;
-    }
     bool expanded;
     char *text = conf_secret_expand(l->r, &at, item->text, &expanded);
     if (text == NULL)

@@ -77,8 +77,8 @@ static void tell(struct conf_layers *l, const char *section, const char *row, co
     conf_fault(l->r, &spot.at, "%s", what);
 }
 
-static void tell_element(struct conf_layers *l, const char *section, const char *id, size_t element,
-                         const char *row, const char *what)
+void conf_check_tell(struct conf_layers *l, const char *section, const char *id, size_t element,
+                     const char *row, const char *what)
 {
     struct spot spot;
     if (what == NULL || is_wrong(l, section, row))
@@ -204,21 +204,21 @@ static void check_listener(struct conf_layers *l, const struct conf *c, size_t i
 {
     static const char list[] = "ingest.listeners";
     const struct conf_listener *it = &c->listeners[i];
-    tell_element(l, list, it->id, i, "id", conf_check_id(it->id));
-    tell_element(l, list, it->id, i, "address", conf_check_address(it->address));
+    conf_check_tell(l, list, it->id, i, "id", conf_check_id(it->id));
+    conf_check_tell(l, list, it->id, i, "address", conf_check_address(it->address));
     size_t len = strlen(it->mode);
     if (len < 3 || len > 4 || it->mode[strspn(it->mode, "01234567")] != '\0' ||
         (len == 4 && it->mode[0] != '0'))
-        tell_element(l, list, it->id, i, "mode", "expected octal permissions such as \"0660\"");
+        conf_check_tell(l, list, it->id, i, "mode", "expected octal permissions such as \"0660\"");
     bool any_port = str_ends(it->address, ":0");
     for (size_t j = 0; j < i; j++) {
         if (strcmp(c->listeners[j].id, it->id) == 0)
-            tell_element(l, list, it->id, i, "id", "another listener has the same id");
+            conf_check_tell(l, list, it->id, i, "id", "another listener has the same id");
         if (!any_port && strcmp(c->listeners[j].address, it->address) == 0)
-            tell_element(l, list, it->id, i, "address", "another listener has the same address");
+            conf_check_tell(l, list, it->id, i, "address", "another listener has the same address");
     }
     if (!any_port && c->master.processes_console > 0 && strcmp(c->console.address, it->address) == 0)
-        tell_element(l, list, it->id, i, "address", "console.address is the same; each needs its own");
+        conf_check_tell(l, list, it->id, i, "address", "console.address is the same; each needs its own");
 }
 
 static const char *check_write_key(const char *key)
@@ -235,14 +235,14 @@ static const char *check_write_key(const char *key)
 static void check_source(struct conf_layers *l, const struct conf *c, size_t i)
 {
     const struct conf_source *it = &c->sources[i];
-    tell_element(l, "sources", it->id, i, "id", conf_check_id(it->id));
-    tell_element(l, "sources", it->id, i, "write_key", check_write_key(it->write_key));
+    conf_check_tell(l, "sources", it->id, i, "id", conf_check_id(it->id));
+    conf_check_tell(l, "sources", it->id, i, "write_key", check_write_key(it->write_key));
     for (size_t j = 0; j < i; j++) {
         if (strcmp(c->sources[j].id, it->id) == 0)
-            tell_element(l, "sources", it->id, i, "id", "another source has the same id");
+            conf_check_tell(l, "sources", it->id, i, "id", "another source has the same id");
         if (it->write_key[0] != '\0' && strcmp(c->sources[j].write_key, it->write_key) == 0)
-            tell_element(l, "sources", it->id, i, "write_key",
-                         "another source has the same write key; each needs its own");
+            conf_check_tell(l, "sources", it->id, i, "write_key",
+                            "another source has the same write key; each needs its own");
     }
 }
 
@@ -250,22 +250,23 @@ static void check_destination(struct conf_layers *l, const struct conf *c, size_
 {
     static const char list[] = "destinations";
     const struct conf_destination *it = &c->destinations[i];
-    tell_element(l, list, it->id, i, "id", conf_check_id(it->id));
-    tell_element(l, list, it->id, i, "url", conf_check_http_url(it->url));
+    conf_check_tell(l, list, it->id, i, "id", conf_check_id(it->id));
+    conf_check_tell(l, list, it->id, i, "url", conf_check_http_url(it->url));
     for (size_t j = 0; j < i; j++)
         if (strcmp(c->destinations[j].id, it->id) == 0)
-            tell_element(l, list, it->id, i, "id", "another destination has the same id");
+            conf_check_tell(l, list, it->id, i, "id", "another destination has the same id");
     bool basic = it->auth_type == CONF_AUTH_BASIC, bearer = it->auth_type == CONF_AUTH_BEARER;
     if (basic && it->auth_username[0] == '\0')
-        tell_element(l, list, it->id, i, "auth.username", "type basic needs a username");
+        conf_check_tell(l, list, it->id, i, "auth.username", "type basic needs a username");
     if (strchr(it->auth_username, ':') != NULL)
-        tell_element(l, list, it->id, i, "auth.username", "must not hold a colon");
+        conf_check_tell(l, list, it->id, i, "auth.username", "must not hold a colon");
     if (bearer && it->auth_token[0] == '\0')
-        tell_element(l, list, it->id, i, "auth.token", "type bearer needs a token");
+        conf_check_tell(l, list, it->id, i, "auth.token", "type bearer needs a token");
     if (!basic && (it->auth_username[0] != '\0' || it->auth_password[0] != '\0'))
-        tell_element(l, list, it->id, i, "auth.type", "a username or password is given; write type: basic");
+        conf_check_tell(l, list, it->id, i, "auth.type",
+                        "a username or password is given; write type: basic");
     if (!bearer && it->auth_token[0] != '\0')
-        tell_element(l, list, it->id, i, "auth.type", "a token is given; write type: bearer");
+        conf_check_tell(l, list, it->id, i, "auth.type", "a token is given; write type: bearer");
 }
 
 static void check_destination_queue(struct conf_layers *l, const struct conf *c, size_t i)
@@ -273,44 +274,44 @@ static void check_destination_queue(struct conf_layers *l, const struct conf *c,
     static const char list[] = "destinations";
     const struct conf_destination *it = &c->destinations[i];
     if (it->queue[0] != '\0')
-        tell_element(l, list, it->id, i, "queue", conf_check_id(it->queue));
+        conf_check_tell(l, list, it->id, i, "queue", conf_check_id(it->queue));
     for (size_t j = 0; j < i; j++)
         if (strcmp(conf_destination_queue(&c->destinations[j]), conf_destination_queue(it)) == 0 &&
             strcmp(c->destinations[j].id, it->id) != 0)
-            tell_element(l, list, it->id, i, "queue", "another destination has the same queue");
+            conf_check_tell(l, list, it->id, i, "queue", "another destination has the same queue");
     if (it->ordering == CONF_OWN_SECOND && conf_destination_mode(c, it) == CONF_MODE_STRICT)
-        tell_element(
+        conf_check_tell(
             l, list, it->id, i, "ordering",
             "key is for is_multi_processor: true; false is a stricter order than key, of the whole queue");
     if (it->timeout_ms != 0 && it->timeout_ms >= c->master.drain_ms)
-        tell_element(l, list, it->id, i, "timeout",
-                     "must be under master.drain, or a drain would cut deliveries short");
+        conf_check_tell(l, list, it->id, i, "timeout",
+                        "must be under master.drain, or a drain would cut deliveries short");
 }
 
 static void check_takeover(struct conf_layers *l, const struct conf *c, size_t i)
 {
     static const char list[] = "takeover";
     const struct conf_takeover *it = &c->takeovers[i];
-    tell_element(l, list, it->id, i, "id", conf_check_id(it->id));
-    tell_element(l, list, it->id, i, "prefix", check_prefix(it->prefix));
-    tell_element(l, list, it->id, i, "queue", conf_check_id(it->queue));
+    conf_check_tell(l, list, it->id, i, "id", conf_check_id(it->id));
+    conf_check_tell(l, list, it->id, i, "prefix", check_prefix(it->prefix));
+    conf_check_tell(l, list, it->id, i, "queue", conf_check_id(it->queue));
     if (it->destination[0] == '\0')
-        tell_element(l, list, it->id, i, "destination", "must name a destination");
+        conf_check_tell(l, list, it->id, i, "destination", "must name a destination");
     else if (conf_find_destination(c, it->destination) == NULL)
-        tell_element(l, list, it->id, i, "destination", "there is no destination of this id");
+        conf_check_tell(l, list, it->id, i, "destination", "there is no destination of this id");
     for (size_t j = 0; j < i; j++) {
         const struct conf_takeover *other = &c->takeovers[j];
         if (strcmp(other->id, it->id) == 0)
-            tell_element(l, list, it->id, i, "id", "another takeover has the same id");
+            conf_check_tell(l, list, it->id, i, "id", "another takeover has the same id");
         if (strcmp(other->prefix, it->prefix) == 0 && strcmp(other->queue, it->queue) == 0)
-            tell_element(l, list, it->id, i, "queue", "another takeover has the same queue");
+            conf_check_tell(l, list, it->id, i, "queue", "another takeover has the same queue");
     }
     for (size_t j = 0; j < c->n_destinations; j++) {
         const struct conf_destination *d = &c->destinations[j];
         if (strcmp(d->id, it->id) == 0)
-            tell_element(l, list, it->id, i, "id", "a destination has the same id");
+            conf_check_tell(l, list, it->id, i, "id", "a destination has the same id");
         if (strcmp(c->queue.prefix, it->prefix) == 0 && strcmp(conf_destination_queue(d), it->queue) == 0)
-            tell_element(l, list, it->id, i, "queue", "is the queue of a destination");
+            conf_check_tell(l, list, it->id, i, "queue", "is the queue of a destination");
     }
 }
 
@@ -338,6 +339,7 @@ static void check_lists(struct conf_layers *l, const struct conf *c)
     }
     for (size_t i = 0; i < c->n_takeovers; i++)
         check_takeover(l, c, i);
+    conf_check_programs(l, c);
     if (c->n_sources == 0)
         tell_empty(l, "sources",
                    "there is none; add one: sources: [{ id: web, write_key: \"${env:WRITE_KEY}\" }]");

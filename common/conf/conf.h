@@ -6,8 +6,9 @@
  *
  * Row: K(TYPE, field, "path.in.section", "default", min, max, "words", APPLY, "help sentence")
  *   TYPE  BOOL, U64, COUNT (U64 or "auto" = CONF_AUTO), DURATION (_ms), SIZE (_bytes), RATIO (double), RATE,
- *         STRING, SECRET (a string never printed), ENUM (one of words, value = its index)
- *   min, max  inclusive, in the unit of the field; max 0 = no upper limit
+ *         STRING, SECRET (a string never printed), ENUM (one of words, value = its index),
+ *         WORDS (a list of strings, ended by NULL), PAIRS (the same, of NAME=value, the values never printed)
+ *   min, max  inclusive, in the unit of the field; max 0 = no upper limit; of lists: how many
  *   APPLY LIVE (children are told), ROLL (children are replaced one by one), RESTART (only a restart of the master)
  * The SDKs' names for keys stand in alias.def. A new section also needs a line in table.c.
  * Precedence: command line over DRAY_SECTION__KEY environment over file over default.
@@ -41,6 +42,15 @@ enum conf_ordering { CONF_ORDERING_NONE, CONF_ORDERING_KEY };
 enum conf_job_format { CONF_JOB_DRAY, CONF_JOB_RUDDER_SDK_V3 };
 /* Of a destination: as in section queue, or its own word (its index less one). */
 enum conf_own { CONF_OWN_INHERIT, CONF_OWN_FIRST, CONF_OWN_SECOND };
+enum conf_ready {
+    CONF_READY_NONE,
+    CONF_READY_NOTIFY,
+    CONF_READY_FD,
+    CONF_READY_TCP,
+    CONF_READY_UNIX,
+    CONF_READY_COMMAND
+};
+enum conf_restart { CONF_RESTART_ALWAYS, CONF_RESTART_ON_FAILURE, CONF_RESTART_NEVER };
 enum conf_log_format { CONF_LOG_AUTO, CONF_LOG_LOGFMT, CONF_LOG_JSON };
 
 #define CONF_FIELD_BOOL(f)                                      bool f;
@@ -53,6 +63,8 @@ enum conf_log_format { CONF_LOG_AUTO, CONF_LOG_LOGFMT, CONF_LOG_JSON };
 #define CONF_FIELD_STRING(f)                                    char *f;
 #define CONF_FIELD_SECRET(f)                                    char *f;
 #define CONF_FIELD_ENUM(f)                                      int f;
+#define CONF_FIELD_WORDS(f)                                     char **f;
+#define CONF_FIELD_PAIRS(f)                                     char **f;
 #define K(type, field, path, def, min, max, words, apply, help) CONF_FIELD_##type(field)
 
 struct conf_node {
@@ -88,6 +100,9 @@ struct conf_destination {
 struct conf_takeover {
 #include "common/conf/takeover.def"
 };
+struct conf_program {
+#include "common/conf/program.def"
+};
 struct conf_log {
 #include "common/conf/log.def"
 };
@@ -114,6 +129,8 @@ struct conf {
     size_t n_destinations;
     struct conf_takeover *takeovers; /* takeover */
     size_t n_takeovers;
+    struct conf_program *programs; /* an empty id: a place that a removed one left */
+    size_t n_programs;
 };
 
 /* One override from the command line: "redis.url=unix:///run/x.sock", or a whole list element
@@ -157,6 +174,13 @@ enum conf_mode conf_destination_mode(const struct conf *c, const struct conf_des
 /* 1, unless its mode is KEY. */
 unsigned conf_destination_partitions(const struct conf *c, const struct conf_destination *d);
 const char *conf_destination_queue(const struct conf_destination *d); /* the queue's name in Redis */
+/* Programs have places, and keep them while they are there: gives each program of fresh that old has too its old place,
+ * and the others what is free. A place without a program has an empty id. */
+void conf_programs_keep_places(struct conf *fresh, const struct conf *old);
+/* Would the program at this place have to be started anew? What health checks, readiness for the host and later ends are
+ * concerned counts as well: a process is of one definition. Places beyond the end are empty. */
+bool conf_program_differs(const struct conf *a, const struct conf *b, size_t place);
+#define CONF_PROGRAMS_MAX 64
 /* Processes of delivery: "auto" is the number of CPUs this process may use. */
 unsigned conf_delivery_processes(const struct conf *c);
 /* Files of the instance: run_dir/control.sock, run_dir/redis.sock, ... Returns dst. */

@@ -22,7 +22,9 @@ enum conf_type {
     CONF_TYPE_RATE,
     CONF_TYPE_STRING,
     CONF_TYPE_SECRET,
-    CONF_TYPE_ENUM
+    CONF_TYPE_ENUM,
+    CONF_TYPE_WORDS,
+    CONF_TYPE_PAIRS
 };
 
 struct conf_row {
@@ -44,7 +46,7 @@ struct conf_section {
     size_t size;     /* lists: bytes of an element; 0: a plain section */
 };
 
-#define CONF_SECTIONS    13
+#define CONF_SECTIONS    14
 #define CONF_ROWS_MAX    32                  /* rows of one section, and one place more */
 #define CONF_ROW_ELEMENT (CONF_ROWS_MAX - 1) /* in the places of a list's element: the element itself */
 extern const struct conf_section conf_sections[CONF_SECTIONS];
@@ -66,6 +68,10 @@ void conf_table_suggest(const struct conf_section *s, const char *group, const c
 /* text into the field; bare_ms as in str_parse_duration. 0, or -1 with a clause in why ("must be 1 to 2500"). */
 int conf_value_set(const struct conf_row *row, void *section, const char *text, bool bare_ms, char *why,
                    size_t size);
+/* The same for WORDS and PAIRS; copies the words. */
+int conf_value_set_words(const struct conf_row *row, void *section, char *const *words, size_t n, char *why,
+                         size_t size);
+#define CONF_IS_WORDS(row) ((row)->type == CONF_TYPE_WORDS || (row)->type == CONF_TYPE_PAIRS)
 void conf_value_set_default(const struct conf_row *row, void *section);
 /* The field as a JSON value; masked hides secrets and the credentials inside URLs. */
 int conf_value_put(const struct conf_row *row, const void *section, bool masked, struct buf *out);
@@ -158,6 +164,11 @@ void conf_build_end(struct conf_layers *l);
 /* ---- check.c: the rules that join keys */
 
 void conf_check(struct conf_layers *l, const struct conf *c);
+/* check_program.c: the same for one of the list programs. */
+void conf_check_programs(struct conf_layers *l, const struct conf *c);
+/* For both: a fault of one key of a list's element, unless its value was told to be wrong already; what NULL: none. */
+void conf_check_tell(struct conf_layers *l, const char *section, const char *id, size_t element,
+                     const char *row, const char *what);
 /* form.c: NULL, or what is wrong with the form. No name is looked up. */
 const char *conf_check_address(const char *text);
 const char *conf_check_http_url(const char *text);

@@ -20,6 +20,8 @@
 #define FIELD_STRING(f)   f
 #define FIELD_SECRET(f)   f
 #define FIELD_ENUM(f)     f
+#define FIELD_WORDS(f)    f
+#define FIELD_PAIRS(f)    f
 
 #define K(type, field, path, def, min, max, words, apply, help)                                              \
     {CONF_TYPE_##type,                                                                                       \
@@ -87,6 +89,11 @@ static const struct conf_row takeover_rows[] = {
 #include "common/conf/takeover.def"
 };
 #undef SECTION
+#define SECTION conf_program
+static const struct conf_row program_rows[] = {
+#include "common/conf/program.def"
+};
+#undef SECTION
 #define SECTION conf_log
 static const struct conf_row log_rows[] = {
 #include "common/conf/log.def"
@@ -121,13 +128,15 @@ const struct conf_section conf_sections[CONF_SECTIONS] = {
     PLAIN(delivery),
     LIST("destinations", destination, destinations),
     LIST("takeover", takeover, takeovers),
+    LIST("programs", program, programs),
     PLAIN(log),
     PLAIN(console),
 };
 
 _Static_assert(COUNT(ingest_rows) < CONF_ROWS_MAX && COUNT(master_rows) < CONF_ROWS_MAX &&
                    COUNT(queue_rows) < CONF_ROWS_MAX && COUNT(redis_rows) < CONF_ROWS_MAX &&
-                   COUNT(destination_rows) < CONF_ROWS_MAX && COUNT(delivery_rows) < CONF_ROWS_MAX,
+                   COUNT(destination_rows) < CONF_ROWS_MAX && COUNT(program_rows) < CONF_ROWS_MAX &&
+                   COUNT(delivery_rows) < CONF_ROWS_MAX,
                "CONF_ROWS_MAX");
 
 static const struct {

@@ -170,6 +170,83 @@ static int set_ratio(const struct conf_row *row, double *out, const char *text, 
     return -1;
 }
 
+/* ---- lists of texts */
+
+static void free_words(char **words, bool secret)
+{
+    for (char **w = words; w != NULL && *w != NULL; w++) {
+        if (secret)
+            explicit_bzero(*w, strlen(*w));
+        free(*w);
+    }
+    free(words);
+}
+
+/* Line breaks and tabs are allowed here: a script for "sh -c" has some. */
+static const char *bad_word(const char *word)
+{
+    if (strlen(word) > TEXT_MAX)
+        return "is longer than 4096 bytes";
+    for (const char *p = word; *p != '\0';) {
+        size_t n = strcspn(p, "\n\t");
+        const char *bad = conf_value_bad_text(p, n);
+        if (bad != NULL)
+            return bad;
+        p += n + (p[n] != '\0');
+    }
+    return NULL;
+}
+
+int conf_value_set_words(const struct conf_row *row, void *section, char *const *words, size_t n, char *why,
+                         size_t size)
+{
+    if (n < row->min || n > row->max) {
+        snprintf(why, size, n < row->min ? "must not be empty" : "has %zu words; at most %llu are allowed", n,
+                 (unsigned long long)row->max);
+        return -1;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const char *bad = bad_word(words[i]);
+        if (bad != NULL) {
+            snprintf(why, size, "word %zu %s", i + 1, bad);
+            return -1;
+        }
+    }
+    char **copy = xcalloc(n + 1, sizeof *copy), ***f = field(row, section);
+    for (size_t i = 0; i < n; i++)
+        copy[i] = xstrdup(words[i]);
+    free_words(*f, row->type == CONF_TYPE_PAIRS);
+    *f = copy;
+    return 0;
+}
+
+static int put_words(const struct conf_row *row, char *const *words, bool masked, struct buf *out)
+{
+    int bad = buf_appendc(out, '[');
+    for (size_t i = 0; words[i] != NULL; i++) {
+        size_t len = strlen(words[i]);
+        const char *equals = row->type == CONF_TYPE_PAIRS && masked ? strchr(words[i], '=') : NULL;
+        if (i > 0)
+            bad |= buf_appendc(out, ',');
+        if (equals == NULL) {
+            bad |= buf_put_json(out, words[i], len);
+            continue;
+        }
+        char *safe = xasprintf("%.*s=***", (int)(equals - words[i]), words[i]);
+        bad |= buf_put_json(out, safe, strlen(safe));
+        free(safe);
+    }
+    return bad | buf_appendc(out, ']');
+}
+
+static bool same_words(char *const *a, char *const *b)
+{
+    for (; *a != NULL && *b != NULL; a++, b++)
+        if (strcmp(*a, *b) != 0)
+            return false;
+    return *a == NULL && *b == NULL;
+}
+
 int conf_value_set(const struct conf_row *row, void *section, const char *text, bool bare_ms, char *why,
                    size_t size)
 {
@@ -201,6 +278,10 @@ int conf_value_set(const struct conf_row *row, void *section, const char *text, 
         return set_text(f, text, why, size);
     case CONF_TYPE_ENUM:
         return set_enum(row, f, text, why, size);
+    case CONF_TYPE_WORDS:
+    case CONF_TYPE_PAIRS:
+        snprintf(why, size, "expected a list such as [\"one\", \"two\"]");
+        return -1;
     }
     panic("conf: type %d", row->type);
 }
@@ -208,6 +289,11 @@ int conf_value_set(const struct conf_row *row, void *section, const char *text, 
 void conf_value_set_default(const struct conf_row *row, void *section)
 {
     char why[256];
+    if (CONF_IS_WORDS(row)) { /* always empty, whatever must be given */
+        char ***f = field(row, section);
+        *f = xcalloc(1, sizeof **f);
+        return;
+    }
     if (conf_value_set(row, section, row->def, false, why, sizeof why) < 0)
         panic("conf: default of %s: %s", row->path, why);
 }
@@ -280,6 +366,9 @@ int conf_value_put(const struct conf_row *row, const void *section, bool masked,
         const char *word = word_at(row->words, *(const int *)f, &len);
         return buf_put_json(out, word, len);
     }
+    case CONF_TYPE_WORDS:
+    case CONF_TYPE_PAIRS:
+        return put_words(row, *(char **const *)f, masked, out);
     }
     panic("conf: type %d", row->type);
 }
@@ -306,12 +395,20 @@ bool conf_value_equal(const struct conf_row *row, const void *a, const void *b)
         return strcmp(*(char *const *)x, *(char *const *)y) == 0;
     case CONF_TYPE_ENUM:
         return *(const int *)x == *(const int *)y;
+    case CONF_TYPE_WORDS:
+    case CONF_TYPE_PAIRS:
+        return same_words(*(char **const *)x, *(char **const *)y);
     }
     panic("conf: type %d", row->type);
 }
 
 void conf_value_free(const struct conf_row *row, void *section)
 {
+    if (CONF_IS_WORDS(row)) {
+        char ***words = field(row, section);
+        free_words(*words, row->type == CONF_TYPE_PAIRS);
+        *words = NULL;
+    }
     if (row->type == CONF_TYPE_STRING || row->type == CONF_TYPE_SECRET) {
         char **text = field(row, section);
         if (*text != NULL && row->type == CONF_TYPE_SECRET)

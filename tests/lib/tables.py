@@ -197,13 +197,15 @@ class Reader:
 
 
 def flatten(tree, front=""):
-    """{path: (text, line)} of a map; lists are left out."""
+    """{path: (text, line)} of a map; of lists only those of plain words, which are one value."""
     out = {}
     for key, value in (tree or {}).items():
         if isinstance(value, dict):
             out.update(flatten(value, f"{front}{key}."))
         elif not isinstance(value, list):
             out[front + key] = value
+        elif all(isinstance(word, tuple) for word in value):
+            out[front + key] = (" ".join(w for w, _ in value), value[0][1] if value else 0)
     return out
 
 

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/base/exec.h"
 #include "workers/program/lockfile.h"
 #include "workers/program/output.h"
 #include "workers/program/reply.h"
@@ -262,13 +263,13 @@ static void the_binary_is_found(void **state)
 {
     (void)state;
     char path[256], small[4];
-    assert_int_equal(server_find_binary("sh", path, sizeof path), 0);
+    assert_int_equal(exec_find("sh", path, sizeof path), 0);
     assert_int_equal(path[0], '/');
-    assert_int_equal(server_find_binary(path, path, sizeof path), 0);
-    assert_int_equal(server_find_binary("no-such-program-anywhere", path, sizeof path), -1);
+    assert_int_equal(exec_find(path, path, sizeof path), 0);
+    assert_int_equal(exec_find("no-such-program-anywhere", path, sizeof path), -1);
     assert_int_equal(errno, ENOENT);
-    assert_int_equal(server_find_binary("/dev/null", path, sizeof path), -1);
-    assert_int_equal(server_find_binary("/bin/sh", small, sizeof small), -1);
+    assert_int_equal(exec_find("/dev/null", path, sizeof path), -1);
+    assert_int_equal(exec_find("/bin/sh", small, sizeof small), -1);
     assert_int_equal(errno, ENAMETOOLONG);
 }
 

@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/base/exec.h"
 #include "common/base/fd.h"
 #include "common/base/log.h"
 
@@ -37,7 +38,7 @@ static int find_paths(struct program *p, const struct conf *conf)
 
 enum exitcode paths_prepare(struct program *p, const struct conf *conf)
 {
-    if (server_find_binary(conf->redis.managed_binary, p->binary, sizeof p->binary) != 0) {
+    if (exec_find(conf->redis.managed_binary, p->binary, sizeof p->binary) != 0) {
         log_crit(
             "redis_binary_missing", "binary=%s error=%s remedy=%s", log_q(conf->redis.managed_binary),
             log_q(strerror(errno)),

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -42,36 +41,6 @@ void server_arguments(const struct conf_redis *c, const char *socket, const char
         "--always-show-logo", "no", NULL};
     _Static_assert(sizeof argv <= sizeof out->argv, "SERVER_ARGS_MAX");
     memcpy(out->argv, argv, sizeof argv);
-}
-
-static int usable(const char *path)
-{
-    return access(path, X_OK);
-}
-
-int server_find_binary(const char *name, char *dst, size_t size)
-{
-    char absolute[PATH_MAX];
-    if (strchr(name, '/') != NULL) {
-        if (realpath(name, absolute) == NULL || usable(absolute) != 0)
-            return -1;
-        if (str_copy(dst, absolute, size) < size)
-            return 0;
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    const char *path = getenv("PATH");
-    if (path == NULL || *path == '\0')
-        path = "/usr/local/bin:/usr/bin:/bin";
-    while (*path != '\0') {
-        size_t n = strcspn(path, ":");
-        int len = snprintf(dst, size, "%.*s/%s", (int)n, path, name);
-        if (n > 0 && len > 0 && (size_t)len < size && usable(dst) == 0)
-            return 0;
-        path += n + (path[n] == ':');
-    }
-    errno = ENOENT;
-    return -1;
 }
 
 static int spawn(pid_t *pid, const char *binary, const struct server_args *args, int lock_fd, int output)

@@ -29,8 +29,6 @@ struct server_args {
 /* The command line; borrows the strings. */
 void server_arguments(const struct conf_redis *c, const char *socket, const char *dir,
                       struct server_args *out);
-/* Where name is: as it stands if it has a slash, else in PATH. Absolute. -1 with ENOENT, EACCES, ENAMETOOLONG. */
-int server_find_binary(const char *name, char *dst, size_t size);
 /* Starts it in a process group of its own (a Ctrl-C on the terminal is not for it), with all signals as by default,
  * descriptors 0, the output pipe as 1 and 2, lock_fd as LOCKFILE_FD, and no other. -1 with errno. */
 int server_start(struct server *s, const char *binary, const struct server_args *args, int lock_fd);

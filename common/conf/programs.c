@@ -1,0 +1,76 @@
+/* programs - the places of the programs: a process stands at a place, so a place must keep its program over a reload,
+ * whatever was added or taken away before it in the list. */
+#include "common/conf/conf.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fatal.h"
+#include "common/base/mem.h"
+#include "common/conf/internal.h"
+
+#define NO_PLACE SIZE_MAX
+
+static const struct conf_section *section(void)
+{
+    return conf_table_section("programs");
+}
+
+static size_t place_in(const struct conf *c, const char *id)
+{
+    for (size_t i = 0; i < c->n_programs; i++)
+        if (strcmp(c->programs[i].id, id) == 0)
+            return i;
+    return NO_PLACE;
+}
+
+static void make_empty(struct conf_program *p)
+{
+    const struct conf_section *s = section();
+    for (size_t i = 0; i < s->n; i++)
+        conf_value_set_default(&s->rows[i], p);
+}
+
+void conf_programs_keep_places(struct conf *fresh, const struct conf *old)
+{
+    size_t most = fresh->n_programs + old->n_programs, n = 0;
+    if (fresh->n_programs == 0)
+        return;
+    struct conf_program *placed = xcalloc(most, sizeof *placed);
+    for (size_t i = 0; i < fresh->n_programs; i++) {
+        size_t at = place_in(old, fresh->programs[i].id);
+        if (at != NO_PLACE)
+            placed[at] = fresh->programs[i];
+    }
+    size_t next = 0;
+    for (size_t i = 0; i < fresh->n_programs; i++) {
+        if (place_in(old, fresh->programs[i].id) != NO_PLACE)
+            continue;
+        while (placed[next].id != NULL)
+            next++;
+        placed[next] = fresh->programs[i];
+    }
+    for (size_t i = 0; i < most; i++)
+        if (placed[i].id != NULL)
+            n = i + 1;
+    for (size_t i = 0; i < n; i++)
+        if (placed[i].id == NULL)
+            make_empty(&placed[i]);
+    ASSERT(n > 0);
+    free(fresh->programs);
+    fresh->programs = placed;
+    fresh->n_programs = n;
+}
+
+bool conf_program_differs(const struct conf *a, const struct conf *b, size_t place)
+{
+    bool in_a = place < a->n_programs && a->programs[place].id[0] != '\0';
+    bool in_b = place < b->n_programs && b->programs[place].id[0] != '\0';
+    if (!in_a || !in_b)
+        return in_a != in_b;
+    const struct conf_section *s = section();
+    for (size_t i = 0; i < s->n; i++)
+        if (!conf_value_equal(&s->rows[i], &a->programs[place], &b->programs[place]))
+            return true;
+    return false;
+}
