@@ -9,10 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/addr.h"
 #include "common/base/buf.h"
+#include "common/base/clock.h"
 #include "common/base/fd.h"
 #include "common/base/list.h"
 #include "common/base/log.h"
@@ -27,13 +29,19 @@
 #include "master/state.h"
 #include "master/status.h"
 
-#define REQUEST_MAX (64u << 10)
-#define REPLY_MAX   (4u << 20)
-#define CLIENTS_MAX 32
+#define REQUEST_MAX  (64u << 10)
+#define REPLY_MAX    (4u << 20)
+#define CLIENTS_MAX  32
+#define REST_S       0.1
+#define REST_TOLD_MS 10000
 
 struct control_sock {
     struct master *master;
     ev_io acceptor;
+    ev_timer rest; /* no descriptor was left to take a client with */
+    uint64_t rest_told_ms;
+    dev_t dev; /* which file the socket's is */
+    ino_t ino;
     struct list clients;
     unsigned n_clients;
     char path[PATH_MAX];
@@ -212,6 +220,7 @@ static json_t *answer(struct master *m, const char *line, size_t len)
             continue;
         later = verbs[i].fn == NULL;
         reply = later ? NULL : verbs[i].fn(m, request);
+        turn_part(&m->turn, verbs[i].name);
     }
     if (reply == NULL && !later)
         reply = refuse(EXIT_CODE_USAGE, "there is no verb \"%.60s\"", verb);
@@ -323,6 +332,25 @@ static void on_client(struct ev_loop *loop, ev_io *w, int revents)
         watch(c);
 }
 
+static void on_rested(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    (void)revents;
+    struct control_sock *s = w->data;
+    ev_io_start(loop, &s->acceptor);
+}
+
+static void rest(struct control_sock *s)
+{
+    struct ev_loop *loop = s->master->loop;
+    if (s->rest_told_ms == 0 || clock_mono_ms() - s->rest_told_ms > REST_TOLD_MS) {
+        s->rest_told_ms = clock_mono_ms();
+        log_warn("control_waits", "err=%s", log_q(strerror(errno)));
+    }
+    ev_io_stop(loop, &s->acceptor);
+    ev_timer_set(&s->rest, REST_S, 0.);
+    ev_timer_start(loop, &s->rest);
+}
+
 static void on_accept(struct ev_loop *loop, ev_io *w, int revents)
 {
     (void)revents;
@@ -330,8 +358,11 @@ static void on_accept(struct ev_loop *loop, ev_io *w, int revents)
     struct ucred who = {0};
     socklen_t len = sizeof who;
     int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0)
+    if (fd < 0) {
+        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+            rest(s); /* the client stays in the queue of the socket, which stays readable */
         return;
+    }
     if (s->n_clients == CLIENTS_MAX || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0 ||
         (who.uid != 0 && who.uid != geteuid())) {
         log_warn("control_refused", "uid=%d clients=%u", (int)who.uid, s->n_clients);
@@ -349,26 +380,67 @@ static void on_accept(struct ev_loop *loop, ev_io *w, int revents)
     s->n_clients++;
 }
 
+/* Binds the socket and remembers which file it is. */
+static int bind_path(struct control_sock *s)
+{
+    struct addr a;
+    struct stat st;
+    char text[PATH_MAX + 8];
+    snprintf(text, sizeof text, "unix:%s", s->path);
+    int fd = addr_parse(text, &a) == 0 ? addr_listen(&a, 16, 0660) : -1;
+    if (fd >= 0 && stat(s->path, &st) == 0) {
+        s->dev = st.st_dev;
+        s->ino = st.st_ino;
+    }
+    return fd;
+}
+
+static void accept_on(struct control_sock *s, int fd)
+{
+    ev_io_init(&s->acceptor, on_accept, fd, EV_READ);
+    s->acceptor.data = s;
+    ev_io_start(s->master->loop, &s->acceptor);
+}
+
 struct control_sock *control_sock_open(struct master *m)
 {
     struct control_sock *s = xcalloc(1, sizeof *s);
-    struct addr a;
-    char text[PATH_MAX + 8];
     s->master = m;
     list_init(&s->clients);
     conf_run_path(m->conf, "control.sock", s->path, sizeof s->path);
-    snprintf(text, sizeof text, "unix:%s", s->path);
-    int fd = addr_parse(text, &a) == 0 ? addr_listen(&a, 16, 0660) : -1;
+    int fd = bind_path(s);
     if (fd < 0) {
         log_crit("control_sock_failed", "path=%s err=%s remedy=%s", log_q(s->path), log_q(strerror(errno)),
                  log_q("choose a shorter or writable node.run_dir"));
         free(s);
         return NULL;
     }
-    ev_io_init(&s->acceptor, on_accept, fd, EV_READ);
-    s->acceptor.data = s;
-    ev_io_start(m->loop, &s->acceptor);
+    ev_timer_init(&s->rest, on_rested, 0., 0.);
+    s->rest.data = s;
+    accept_on(s, fd);
     return s;
+}
+
+static bool is_ours(const struct control_sock *s)
+{
+    struct stat st;
+    return stat(s->path, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino;
+}
+
+void control_sock_check(struct control_sock *s)
+{
+    if (is_ours(s))
+        return;
+    int old = s->acceptor.fd, fd = bind_path(s);
+    if (fd < 0) {
+        log_warn("control_sock_lost", "path=%s err=%s", log_q(s->path), log_q(strerror(errno)));
+        return;
+    }
+    ev_timer_stop(s->master->loop, &s->rest);
+    ev_io_stop(s->master->loop, &s->acceptor);
+    fd_close(&old);
+    accept_on(s, fd);
+    log_warn("control_sock_made_again", "path=%s", log_q(s->path));
 }
 
 void control_sock_close(struct control_sock *s)
@@ -378,8 +450,10 @@ void control_sock_close(struct control_sock *s)
     struct client *c;
     list_foreach(c, &s->clients, struct client, link) client_free(c);
     int fd = s->acceptor.fd;
+    ev_timer_stop(s->master->loop, &s->rest);
     ev_io_stop(s->master->loop, &s->acceptor);
     fd_close(&fd);
-    (void)unlink(s->path);
+    if (is_ours(s)) /* not one that another master made */
+        (void)unlink(s->path);
     free(s);
 }

@@ -11,6 +11,8 @@ struct control_sock;
 
 /* NULL after logging. */
 struct control_sock *control_sock_open(struct master *m);
+/* Makes the socket file again when it is not there any more, or not ours. */
+void control_sock_check(struct control_sock *c);
 void control_sock_close(struct control_sock *c);
 
 #endif

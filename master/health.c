@@ -173,6 +173,9 @@ static void own_metrics(struct master *m)
     metric_set(metrics_series(m->own, METRIC_RESIDENT_BYTES, "master", NULL),
                health_resident_bytes(getpid()));
     metric_set(metrics_series(m->own, METRIC_CPU_SECONDS, "master", NULL), (double)clock_cpu_us() / 1e6);
+    metric_set(metrics_series(m->own, METRIC_TURN_WORST, "start", NULL), (double)m->turn.worst_us / 1e6);
+    metric_set(metrics_series(m->own, METRIC_TURN_WORST, "minute", NULL),
+               (double)turn_minute_us(&m->turn) / 1e6);
     struct metric *lost = metrics_series(m->own, METRIC_LOG_DROPPED, NULL);
     metric_add(lost, logsink_dropped(m->sink) - metric_count(lost));
 }

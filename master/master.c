@@ -38,8 +38,10 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *w, int revents)
 {
     (void)loop;
     (void)revents;
-    reconcile(w->data);
-    flush_look(w->data);
+    struct master *m = w->data;
+    reconcile(m);
+    turn_part(&m->turn, "reconcile");
+    flush_look(m);
 }
 
 /* Runs before every timer of a turn (highest priority). After a stop of this process, or a machine's sleep, the
@@ -74,11 +76,13 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
         m->loop_lag_worst_ms = lag;
     if (m->reload_pending)
         reload_later(m);
+    turn_part(&m->turn, "reload");
     if (++turns % (1000 / TICK_MS) == 0) {
         m->loop_lag_ms = lag;
         peer_introduce_all(m);
         reap_assign(m);
         health_tick(m);
+        turn_part(&m->turn, "health");
         sd_notify_text("WATCHDOG=1");
     }
     m->expected_tick_ms = clock_mono_ms() + TICK_MS;
@@ -97,6 +101,8 @@ static void start_watchers(struct master *m)
     m->tick.data = m;
     ev_timer_start(m->loop, &m->tick);
     m->last_turn_ms = clock_mono_ms();
+    lock_watch(m);
+    turn_start(&m->turn, m->loop); /* the last one: before everything else at a wake */
 }
 
 static void log_start(const struct master *m)
@@ -215,6 +221,8 @@ int master_run(const struct master_options *o)
         ev_prepare_stop(m.loop, &m.reconcile);
         ev_check_stop(m.loop, &m.gap_check);
         ev_timer_stop(m.loop, &m.tick);
+        lock_unwatch(&m);
+        turn_stop(&m.turn, m.loop);
         reap_stop(&m);
     }
     signals_stop(&m);

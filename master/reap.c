@@ -152,6 +152,7 @@ static void on_child(struct ev_loop *loop, ev_child *w, int revents)
     bury(s, w->rstatus);
     slot_event(s, judge(w->rstatus));
     reap_assign(m);
+    turn_part(&m->turn, "reap");
 }
 
 void reap_start(struct master *m)

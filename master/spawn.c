@@ -23,7 +23,6 @@
 #include "master/state.h"
 
 #define SPAWN_LISTEN_MAX 64
-#define SPAWN_PARK       100 /* above every fixed number: where descriptors wait for their place */
 
 struct plan {
     int null, log, control;
@@ -36,12 +35,14 @@ static int place(const struct plan *p)
 {
     int parked[3 + SPAWN_LISTEN_MAX];
     size_t n = 0;
+    const int park =
+        FDMAP_LISTEN + (int)p->n_listen; /* above every fixed number, and no higher: the limit may be low */
     const int first[] = {p->null, p->log, p->control};
     for (size_t i = 0; i < 3; i++)
-        if ((parked[n++] = fcntl(first[i], F_DUPFD_CLOEXEC, SPAWN_PARK)) < 0)
+        if ((parked[n++] = fcntl(first[i], F_DUPFD_CLOEXEC, park)) < 0)
             return -1;
     for (size_t i = 0; i < p->n_listen; i++)
-        if ((parked[n++] = fcntl(p->listen[i], F_DUPFD_CLOEXEC, SPAWN_PARK)) < 0)
+        if ((parked[n++] = fcntl(p->listen[i], F_DUPFD_CLOEXEC, park)) < 0)
             return -1;
     if (dup2(parked[0], FDMAP_NULL) < 0 || dup2(parked[1], FDMAP_LOG_OUT) < 0 ||
         dup2(parked[1], FDMAP_LOG) < 0 || dup2(parked[2], FDMAP_CONTROL) < 0)

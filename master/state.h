@@ -13,6 +13,7 @@
 #include "master/kinds.h"
 #include "master/master.h"
 #include "common/base/restart.h"
+#include "master/turn.h"
 
 struct slot;
 struct listen_set;
@@ -59,6 +60,8 @@ struct master {
     struct logsink *sink;
     struct control_sock *control_sock;
     int lock_fd;
+    ev_timer lock_watch;
+    bool lock_lost;      /* told */
     struct metrics *sum; /* what children said, merged, and the master's own */
     struct metrics *own;
     const char *health_told; /* state last told to the service manager and the log */
@@ -70,6 +73,7 @@ struct master {
     uint64_t expected_tick_ms;
     uint32_t loop_lag_ms; /* longest since the status before last second */
     uint32_t loop_lag_worst_ms;
+    struct turn turn;
 };
 
 #endif

@@ -18,6 +18,12 @@ static json_t *integer(uint64_t n)
     return json_integer((json_int_t)n);
 }
 
+/* Milliseconds to the thousandth. */
+static json_t *real_ms(uint64_t us)
+{
+    return json_real((double)us / 1e3);
+}
+
 static json_t *process_json(const struct slot *s, uint64_t now)
 {
     json_t *o = json_object();
@@ -58,6 +64,10 @@ static json_t *master_json(const struct master *m, uint64_t now)
     json_object_set_new(o, "rss_bytes", integer((uint64_t)health_resident_bytes(getpid())));
     json_object_set_new(o, "loop_lag_ms", integer(m->loop_lag_ms));
     json_object_set_new(o, "loop_lag_worst_ms", integer(m->loop_lag_worst_ms));
+    json_object_set_new(o, "loop_turn_worst_ms", real_ms(m->turn.worst_us));
+    json_object_set_new(o, "loop_turn_worst_cpu_ms", real_ms(m->turn.worst_cpu_us));
+    json_object_set_new(o, "loop_turn_worst_part", json_string(m->turn.worst_part));
+    json_object_set_new(o, "loop_turn_worst_minute_ms", real_ms(turn_minute_us(&m->turn)));
     return o;
 }
 

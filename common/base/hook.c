@@ -53,6 +53,12 @@ void hook_at(const char *name)
     hook_at_data(name, NULL, 0);
 }
 
+uint64_t hook_ms(const char *name, uint64_t otherwise)
+{
+    const char *text = getenv(name);
+    return text != NULL ? strtoull(text, NULL, 10) : otherwise;
+}
+
 const char *hook_executable(const char *otherwise)
 {
     const char *path = getenv("DRAY_TEST_EXE");

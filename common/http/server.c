@@ -15,6 +15,7 @@
 #include "common/http/server_int.h"
 
 #define ACCEPT_BURST      64
+#define ACCEPT_REST_S     0.1
 #define REFUSED_LOG_S     10.0 /* at most one line of refused connections in this time */
 #define DEFAULT_HEADERS   100
 #define DEFAULT_PIPELINED 16
@@ -29,25 +30,49 @@ static void log_refused(struct http_server *s, const struct http_listener *l, co
              log_q(why));
 }
 
-/* Out of descriptors: the reserve makes room to take one connection off the queue and close it, so that the listening
- * socket does not stay readable for ever. False when nothing was there. */
+static const char full[] =
+    "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n";
+
+static void on_rested(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    struct http_server *s = w->data;
+    struct http_listener *l;
+    (void)revents;
+    if (!s->paused)
+        list_foreach(l, &s->listeners, struct http_listener, link) ev_io_start(loop, &l->io);
+}
+
+/* Nothing can be taken off the queue now: the listening sockets, which stay readable, are left alone for a moment. */
+static void rest(struct http_server *s)
+{
+    struct http_listener *l;
+    list_foreach(l, &s->listeners, struct http_listener, link) ev_io_stop(s->loop, &l->io);
+    ev_timer_stop(s->loop, &s->rest_timer);
+    ev_timer_set(&s->rest_timer, ACCEPT_REST_S, 0.);
+    ev_timer_start(s->loop, &s->rest_timer);
+}
+
+/* Out of descriptors: the reserve makes room to take one connection off the queue, tell it and close it, so that nobody
+ * waits there for ever. False when nothing was there, or the reserve is lost. */
 static bool shed(struct http_server *s, const struct http_listener *l)
 {
     int code = errno;
     fd_close(&s->reserve_fd);
     int fd = accept4(l->io.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    bool taken = fd >= 0;
+    bool taken = fd >= 0, is_dry = fd < 0 && errno != EAGAIN;
+    if (taken)
+        (void)send(fd, full, sizeof full - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     fd_close(&fd);
     s->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (is_dry || s->reserve_fd < 0)
+        rest(s);
     log_refused(s, l, strerror(code));
-    return taken;
+    return taken && s->reserve_fd >= 0;
 }
 
 /* Over limits.connections: the longest idle connection makes room, else the new one is told. */
 static bool make_room(struct http_server *s, const struct http_listener *l, int fd)
 {
-    static const char full[] =
-        "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n";
     struct http_conn *idle = list_first(&s->timers[HTTP_TIMER_IDLE], struct http_conn, timer);
     if (idle != NULL && !list_linked(&idle->soon)) {
         http_conn_destroy(idle);
@@ -77,6 +102,7 @@ static void on_accept(struct ev_loop *loop, ev_io *w, int revents)
                 return;
         } else if (errno == ENOBUFS || errno == ENOMEM) {
             log_refused(s, l, strerror(errno));
+            rest(s);
             return;
         } else if (errno != ECONNABORTED && errno != EINTR && errno != EPROTO) {
             return;
@@ -120,6 +146,8 @@ struct http_server *http_server_new(struct ev_loop *loop, const struct http_limi
     http_timer_init(s);
     ev_timer_init(&s->soon_timer, on_soon, 0., 0.);
     s->soon_timer.data = s;
+    ev_timer_init(&s->rest_timer, on_rested, 0., 0.);
+    s->rest_timer.data = s;
     s->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     buf_init(&s->batch, HTTP_OUT_MAX);
     buf_init(&s->scratch, HTTP_OUT_MAX);
@@ -150,6 +178,7 @@ void http_server_free(struct http_server *s)
         http_conn_destroy(c);
     ev_timer_stop(s->loop, &s->timer);
     ev_timer_stop(s->loop, &s->soon_timer);
+    ev_timer_stop(s->loop, &s->rest_timer);
     fd_close(&s->reserve_fd);
     buf_fini(&s->batch);
     buf_fini(&s->scratch);

@@ -116,6 +116,7 @@ struct http_server {
     struct list timers[HTTP_TIMERS]; /* each in the order of its deadlines: a kind has one duration */
     double durations[HTTP_TIMERS];
     ev_timer timer, soon_timer;
+    ev_timer rest_timer; /* out of descriptors: when connections are taken again */
     unsigned n_conns, open;
     bool paused, draining;
     int reserve_fd;
