@@ -18,7 +18,7 @@ ifeq ($(VARIANT),fuzz)
 CC := clang
 endif
 
-PKGS   := hiredis msgpack libcurl jansson libfyaml libdeflate openssl
+PKGS   := hiredis msgpack libcurl jansson libfyaml libdeflate openssl libseccomp
 LLHTTP := $(firstword $(wildcard /usr/share/llhttp))
 
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wvla -Wno-format-zero-length -Werror

@@ -6,7 +6,7 @@ set -eu
 packages="
 gcc make pkg-config
 tzdata
-libev-dev libhiredis-dev libmsgpack-dev libcurl4-openssl-dev libjansson-dev libfyaml-dev libdeflate-dev libssl-dev
+libev-dev libhiredis-dev libmsgpack-dev libcurl4-openssl-dev libjansson-dev libfyaml-dev libdeflate-dev libssl-dev libseccomp-dev
 node-llhttp
 redis-server
 libcmocka-dev python3 python3-pytest python3-redis python3-msgpack

@@ -101,7 +101,12 @@ static enum exitcode start(struct child *c)
     c->started = true;
     if (c->kind->held != NULL)
         crash_on_report(tell_held, c);
-    return c->kind->start(c, c->state, &code) < 0 ? code : EXIT_CODE_OK;
+    enum exitcode files = sandbox_enter_files(c->kind->sandbox, c->conf);
+    if (files != EXIT_CODE_OK)
+        return files;
+    if (c->kind->start(c, c->state, &code) < 0)
+        return code;
+    return sandbox_enter_calls(c->kind->sandbox, c->conf);
 }
 
 static enum exitcode on_config(struct child *c, const struct msg *m, const int *fds)

@@ -15,6 +15,7 @@
 #include "common/conf/conf.h"
 #include "common/metrics/metrics.h"
 #include "ipc/msg.h"
+#include "workers/sandbox.h"
 
 #define CHILD_ORPHAN_MS 10000
 
@@ -41,7 +42,8 @@ struct child_kind {
     void (*beat)(struct child *c, struct msg_beat *m, void *state);
     /* The process dies by a bug: names what is in hand with crash_put_held. It may only read. */
     void (*held)(void *state);
-    size_t state_size; /* zeroed memory handed to all of the above */
+    enum sandbox_kind sandbox; /* what it may do once it works */
+    size_t state_size;         /* zeroed memory handed to all of the above */
 };
 
 /* Runs the kind to its end; returns the exit code of the process. argv[0] is for the process title. */

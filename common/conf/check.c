@@ -7,9 +7,12 @@
 #include <sys/un.h>
 
 #include "common/base/str.h"
+#include "common/base/user.h"
 
 #define RUN_NAME_MAX 16       /* longest name of a socket in run_dir, with its slash: "/control.sock" */
 #define ALONE        SIZE_MAX /* not an element of a list */
+#define MEMORY_LEAST (32ull << 20)
+#define MEMORY_ASIDE (64ull << 20) /* what an ingest process needs beside ingest.memory */
 
 struct spot {
     struct conf_place at;
@@ -123,6 +126,10 @@ static void check_pairs(struct conf_layers *l, const struct conf *c)
          "health.hang must be at least twice health.beat, or one late heartbeat would kill a child"},
         {"master", "restart.min", "master", "restart.max", m->restart_min_ms <= m->restart_max_ms,
          "restart.min must be at most restart.max"},
+        {"master", "memory.ingest", "ingest", "memory",
+         m->memory_ingest_bytes == 0 ||
+             m->memory_ingest_bytes >= in->memory_bytes + MEMORY_ASIDE,
+         "memory.ingest must be at least 64MiB over ingest.memory, or requests would kill the process"},
         {"redis", "reconnect.min", "redis", "reconnect.max",
          c->redis.reconnect_min_ms <= c->redis.reconnect_max_ms,
          "reconnect.min must be at most reconnect.max"},
@@ -169,8 +176,33 @@ static const char *check_folder(const char *path, size_t max)
     return strlen(path) > max ? "the path is too long" : NULL;
 }
 
+static void check_users(struct conf_layers *l, const struct conf *c)
+{
+    const struct conf_master *m = &c->master;
+    const struct {
+        const char *row, *text;
+    } users[] = {{"user", m->user},
+                 {"users.ingest", m->users_ingest},
+                 {"users.delivery", m->users_delivery},
+                 {"users.console", m->users_console},
+                 {"users.program", m->users_program}};
+    struct user found;
+    char why[160];
+    for (size_t i = 0; l->r->expand && i < sizeof users / sizeof *users; i++)
+        if (users[i].text[0] != '\0' && user_find(users[i].text, &found, why, sizeof why) < 0)
+            tell(l, "master", users[i].row, why);
+    const uint64_t limits[] = {m->memory_ingest_bytes, m->memory_delivery_bytes,
+                               m->memory_console_bytes};
+    static const char *const rows[] = {"memory.ingest", "memory.delivery",
+                                       "memory.console"};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+        if (limits[i] != 0 && limits[i] < MEMORY_LEAST)
+            tell(l, "master", rows[i], "must be 0 (no limit) or at least 32MiB");
+}
+
 static void check_single_keys(struct conf_layers *l, const struct conf *c)
 {
+    check_users(l, c);
     tell(l, "node", "state_dir", check_folder(c->node.state_dir, 1024));
     tell(l, "node", "run_dir", check_folder(c->node.run_dir, 1024));
     if (strlen(c->node.run_dir) + RUN_NAME_MAX >= sizeof((struct sockaddr_un *)NULL)->sun_path)

@@ -51,6 +51,9 @@ enum conf_ready {
     CONF_READY_COMMAND
 };
 enum conf_restart { CONF_RESTART_ALWAYS, CONF_RESTART_ON_FAILURE, CONF_RESTART_NEVER };
+enum conf_core { CONF_CORE_OFF, CONF_CORE_ON };
+enum conf_seccomp { CONF_SECCOMP_ON, CONF_SECCOMP_OFF, CONF_SECCOMP_LOG };
+enum conf_landlock { CONF_LANDLOCK_ON, CONF_LANDLOCK_OFF };
 enum conf_log_format { CONF_LOG_AUTO, CONF_LOG_LOGFMT, CONF_LOG_JSON };
 
 #define CONF_FIELD_BOOL(f)                                      bool f;

@@ -345,6 +345,8 @@ class Dray:
         for r in self.log.records(level="crit"):
             if r["event"] not in self.expected_events:
                 found.append("critical line that the test did not expect: %s" % r)
+        if "syscall_denied" not in self.expected_events:
+            found += ["a system call was denied: %s" % r for r in self.log.records("syscall_denied")]
         if self.exit_code == 0:
             found += ["left in run_dir: " + name for name in self.run_dir_remains()]
         return found

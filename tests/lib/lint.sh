@@ -11,7 +11,7 @@ jobs=${JOBS:-2}
 mkdir -p "$stamps"
 status=0
 
-flags="-std=gnu17 -D_GNU_SOURCE -DDRAY_TEST=1 -DDRAY_VERSION=VERSION -I. -I$build/gen $(pkg-config --cflags hiredis msgpack libcurl jansson libfyaml libdeflate openssl 2>/dev/null | sed 's/-I/-isystem /g')"
+flags="-std=gnu17 -D_GNU_SOURCE -DDRAY_TEST=1 -DDRAY_VERSION=VERSION -I. -I$build/gen $(pkg-config --cflags hiredis msgpack libcurl jansson libfyaml libdeflate openssl libseccomp 2>/dev/null | sed 's/-I/-isystem /g')"
 [ -d /usr/share/include/llhttp ] && flags="$flags -isystem /usr/share/include/llhttp"
 # The version is a string literal; words from a variable cannot hold its quotes.
 printf '#define VERSION "0"\n' >"$stamps/version.h"

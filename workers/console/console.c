@@ -206,6 +206,7 @@ int console_main(unsigned slot, char **argv)
                                            .drain = console_drain,
                                            .health = console_health,
                                            .metrics = console_metrics,
+                                           .sandbox = SANDBOX_CONSOLE,
                                            .state_size = sizeof(struct console)};
     return child_main(&kind, slot, argv);
 }

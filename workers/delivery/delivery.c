@@ -368,6 +368,7 @@ int delivery_main(unsigned slot, char **argv)
         .pause = pause_queue,
         .beat = beat,
         .held = held,
+        .sandbox = SANDBOX_DELIVERY,
         .state_size = sizeof(struct delivery),
     };
 

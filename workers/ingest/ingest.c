@@ -450,6 +450,7 @@ int ingest_main(unsigned slot, char **argv)
         .beat = ingest_beat,
         .flush = ingest_flush,
         .held = ingest_held,
+        .sandbox = SANDBOX_INGEST,
         .state_size = sizeof(struct ingest *),
     };
     mem_keep_freed();
