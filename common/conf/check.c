@@ -127,8 +127,7 @@ static void check_pairs(struct conf_layers *l, const struct conf *c)
         {"master", "restart.min", "master", "restart.max", m->restart_min_ms <= m->restart_max_ms,
          "restart.min must be at most restart.max"},
         {"master", "memory.ingest", "ingest", "memory",
-         m->memory_ingest_bytes == 0 ||
-             m->memory_ingest_bytes >= in->memory_bytes + MEMORY_ASIDE,
+         m->memory_ingest_bytes == 0 || m->memory_ingest_bytes >= in->memory_bytes + MEMORY_ASIDE,
          "memory.ingest must be at least 64MiB over ingest.memory, or requests would kill the process"},
         {"redis", "reconnect.min", "redis", "reconnect.max",
          c->redis.reconnect_min_ms <= c->redis.reconnect_max_ms,
@@ -191,10 +190,8 @@ static void check_users(struct conf_layers *l, const struct conf *c)
     for (size_t i = 0; l->r->expand && i < sizeof users / sizeof *users; i++)
         if (users[i].text[0] != '\0' && user_find(users[i].text, &found, why, sizeof why) < 0)
             tell(l, "master", users[i].row, why);
-    const uint64_t limits[] = {m->memory_ingest_bytes, m->memory_delivery_bytes,
-                               m->memory_console_bytes};
-    static const char *const rows[] = {"memory.ingest", "memory.delivery",
-                                       "memory.console"};
+    const uint64_t limits[] = {m->memory_ingest_bytes, m->memory_delivery_bytes, m->memory_console_bytes};
+    static const char *const rows[] = {"memory.ingest", "memory.delivery", "memory.console"};
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
         if (limits[i] != 0 && limits[i] < MEMORY_LEAST)
             tell(l, "master", rows[i], "must be 0 (no limit) or at least 32MiB");
