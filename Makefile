@@ -1,6 +1,6 @@
 # dray - `make demo` and `make check` do everything on a fresh Debian 12; `make help` lists the targets.
 #
-# Objects stand in build/VARIANT (release, asan, cov, fuzz), so that the variants live side by side.
+# Objects stand in build/VARIANT (release, asan, test, cov, fuzz), so that the variants live side by side.
 
 VARIANT ?= release
 B       ?= build
@@ -30,6 +30,9 @@ CFLAGS_release := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash
 LDFLAGS_release := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
 CFLAGS_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -DDRAY_TEST=1
 LDFLAGS_asan := -fsanitize=address,undefined
+# The release build with the places where a test makes something happen (common/base/hook.h): make VARIANT=test.
+CFLAGS_test := $(CFLAGS_release) -DDRAY_TEST=1
+LDFLAGS_test := $(LDFLAGS_release)
 CFLAGS_cov := -O0 --coverage -DDRAY_TEST=1
 LDFLAGS_cov := --coverage
 # clang counts sign conversions under -Wconversion, gcc does not.
@@ -150,6 +153,7 @@ bench: setup
 
 soak: setup
 	@$(MAKE) --no-print-directory -s -j$(JOBS) VARIANT=asan all
+	@$(MAKE) --no-print-directory -s -j$(JOBS) VARIANT=test all
 	@$(MAKE) --no-print-directory -s -j$(JOBS) all
 	@$(PYTHON) tests/check.py --build $(B) --soak $(ARGS)
 

@@ -120,6 +120,7 @@ static void flush(struct link_recv *l)
             acks_died(l);
             return;
         }
+        HOOK_POINT(stored_sent);
         at += (size_t)n;
         l->cut =
             len - (size_t)n; /* a pipe of Linux takes all of a piece or nothing; nothing here rests on that */

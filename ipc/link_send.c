@@ -17,6 +17,7 @@
 
 #include "common/base/fatal.h"
 #include "common/base/fd.h"
+#include "common/base/hook.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 
@@ -196,6 +197,10 @@ static void flush(struct link_send *l)
         unsigned char heads[GATHER][MSG_BATCH_HEAD_MAX], end[END_MAX];
         struct iovec iov[2 * GATHER + 1];
         int n_iov = gather(l, heads, end, iov);
+        if (l->unsent != &l->in_flight) {
+            HOOK_POINT(frame_unsent);
+            HOOK_HALF(frame_half, l->batch_fd, iov, n_iov);
+        }
         ssize_t n = writev(l->batch_fd, iov, n_iov);
         if (n < 0 && errno == EINTR)
             continue;
@@ -210,6 +215,8 @@ static void flush(struct link_send *l)
             return;
         }
         advance(l, iov, n_iov, (size_t)n);
+        if (l->unsent == &l->in_flight && l->n > 0)
+            HOOK_POINT(frame_sent);
     }
     ev_io_stop(l->loop, &l->write);
 }
@@ -271,6 +278,7 @@ static void dispatch(struct link_send *l, const unsigned char *body, size_t len)
     } else if ((b = answered(l, m.type == MSG_STORED ? m.u.stored.id : m.u.refused.id)) == NULL) {
         gone(l, "an answer to a batch that it has not", true);
     } else if (m.type == MSG_STORED) {
+        HOOK_POINT(ack_read);
         l->events->stored(l, b, m.u.stored.duplicate, l->arg);
     } else {
         l->events->refused(l, b, m.u.refused.temporary, m.u.refused.retry_after_ms, m.u.refused.why, l->arg);

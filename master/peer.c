@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/base/fd.h"
+#include "common/base/hook.h"
 #include "common/base/log.h"
 #include "common/base/str.h"
 #include "master/state.h"
@@ -66,12 +67,14 @@ static void introduce(struct slot *sender, struct slot *receiver)
         uint64_t id = (uint64_t)sender->generation << 32 | receiver->generation;
         /* The receiver first: when only one of the two hears of the link, the other end is closed below and the one
          * sees EOF at once. */
-        if (tell(receiver, sender, id, MSG_LINK_RECEIVER, batch[0], ack[1]) < 0 ||
-            tell(sender, receiver, id, MSG_LINK_SENDER, batch[1], ack[0]) < 0)
+        int r = tell(receiver, sender, id, MSG_LINK_RECEIVER, batch[0], ack[1]);
+        HOOK_POINT(link_half);
+        if (r < 0 || tell(sender, receiver, id, MSG_LINK_SENDER, batch[1], ack[0]) < 0)
             log_warn("link_failed", "sender_gen=%u receiver_gen=%u err=%s", sender->generation,
                      receiver->generation, log_q(strerror(errno)));
         else /* otherwise again with the next tick */
             sender->linked[sender->n_linked++] = receiver->generation;
+        HOOK_POINT(link_made);
     }
     fd_close(&batch[0]);
     fd_close(&batch[1]);

@@ -13,6 +13,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/exitcode.h"
+#include "common/base/hook.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/sig.h"
@@ -149,6 +150,7 @@ static void on_child(struct ev_loop *loop, ev_child *w, int revents)
         log_debug("stranger_reaped", "child_pid=%d status=%d", w->rpid, w->rstatus);
         return;
     }
+    HOOK_POINT(child_reaped);
     bury(s, w->rstatus);
     slot_event(s, judge(w->rstatus));
     reap_assign(m);
@@ -190,8 +192,10 @@ void reap_assign(struct master *m)
         if (s == NULL)
             continue;
         struct msg msg = {.type = MSG_REAP, .generation = s->generation, .u.reap = j->reap};
-        if (chan_send(s->chan, &msg, NULL, 0) == 0)
+        if (chan_send(s->chan, &msg, NULL, 0) == 0) {
             j->assigned = s->generation;
+            HOOK_POINT(reap_sent);
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include "common/base/clock.h"
+#include "common/base/hook.h"
 #include "common/base/log.h"
 #include "master/health.h"
 #include "master/reap.h"
@@ -169,6 +170,7 @@ static void turn_successor(struct slot *s)
     } else if (s->state == SLOT_IDLE) {
         slot_free(s);
     } else if (s->state == SLOT_UP) {
+        HOOK_POINT(successor_ready);
         s->replaces = NULL;
         s->restarts = old->restarts;
         old->roll = false;

@@ -12,6 +12,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/fd.h"
+#include "common/base/hook.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "master/health.h"
@@ -40,6 +41,7 @@ int reload_seal(struct master *m)
     m->conf_len = text.len;
     m->epoch++;
     buf_fini(&text);
+    HOOK_POINT(conf_sealed);
     return 0;
 }
 

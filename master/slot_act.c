@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include "common/base/clock.h"
+#include "common/base/hook.h"
 #include "common/base/id.h"
 #include "common/base/log.h"
 #include "master/peer.h"
@@ -133,6 +134,7 @@ void slot_act_drain(struct slot *s)
              SLOT_ARGS(s), (unsigned long long)s->drain_ms);
     if (chan_send(s->chan, &m, NULL, 0) < 0)
         send_signal(s, SIGTERM);
+    HOOK_POINT(drain_sent);
     /* Half a second more than the child was given: it should end by itself. */
     enter(s, SLOT_DRAIN, s->drain_ms + 500);
 }

@@ -88,11 +88,13 @@ int spawn_child(struct slot *s)
         goto fail;
     p.control = control[1];
     p.log = log[1];
+    HOOK_POINT(child_unforked);
     pid_t pid = fork();
     if (pid < 0)
         goto fail;
     if (pid == 0)
         run_child(&p, path, argv);
+    HOOK_POINT(child_forked);
     s->pid = pid;
     s->generation = ++m->last_generation;
     s->n_linked = 0;

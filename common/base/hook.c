@@ -4,11 +4,15 @@
 #ifdef DRAY_TEST
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/base/exitcode.h"
 #include "common/base/fd.h"
 
 static void act(const char *word)
@@ -63,5 +67,106 @@ const char *hook_executable(const char *otherwise)
 {
     const char *path = getenv("DRAY_TEST_EXE");
     return path != NULL ? path : otherwise;
+}
+
+/* ---- crash points */
+
+/* Numbers of 32 bits, as tests/lib/hooks.py writes and reads them. */
+struct cell {
+    atomic_int left;    /* passes until the death; 0: not armed */
+    atomic_uint how;    /* 0: SIGKILL, 1: exit code 70 */
+    atomic_uint passed; /* by anybody, ever */
+    atomic_uint dead;   /* who died here last */
+};
+
+static struct cell own[HOOK_POINTS];
+static struct cell *cells = own;
+static unsigned char later[HOOK_POINTS];
+
+static void arm_own(const char *text)
+{
+    static const char *const names[] = {
+#define P(name, side, sentence) #name,
+#include "common/base/crash_points.def"
+#undef P
+    };
+    size_t len = strcspn(text, ":");
+    int n = text[len] == ':' ? atoi(text + len + 1) : 1;
+    for (size_t i = 0; i < HOOK_POINTS; i++)
+        if (strlen(names[i]) == len && strncmp(names[i], text, len) == 0)
+            atomic_store(&own[i].left, n);
+}
+
+/* Before main(), and so before anything is forbidden to this process. */
+__attribute__((constructor)) static void map_points(void)
+{
+    const char *dir = getenv("DRAY_TEST_HOOKS"), *text = getenv("DRAY_CRASH_AT");
+    char path[4096];
+    if (text != NULL)
+        arm_own(text);
+    if (dir == NULL || snprintf(path, sizeof path, "%s/points", dir) >= (int)sizeof path)
+        return;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    void *page = mmap(NULL, sizeof own, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    fd_close(&fd);
+    if (page != MAP_FAILED)
+        cells = page;
+}
+
+static bool is_due(enum hook_point p)
+{
+    struct cell *c = &cells[p];
+    atomic_fetch_add(&c->passed, 1);
+    int left = atomic_load(&c->left);
+    while (left > 0)
+        if (atomic_compare_exchange_weak(&c->left, &left, left - 1))
+            return left == 1;
+    return false;
+}
+
+__attribute__((noreturn)) static void die(enum hook_point p)
+{
+    atomic_store(&cells[p].dead, (unsigned)getpid());
+    if (atomic_load(&cells[p].how) == 0)
+        (void)kill(getpid(), SIGKILL);
+    _exit(EXIT_CODE_BUG);
+}
+
+void hook_pass(enum hook_point p)
+{
+    if (is_due(p))
+        die(p);
+}
+
+void hook_pass_later(enum hook_point p)
+{
+    later[p] = 1;
+}
+
+void hook_written(void)
+{
+    for (int p = 0; p < HOOK_POINTS; p++)
+        if (later[p] != 0) {
+            later[p] = 0;
+            hook_pass((enum hook_point)p);
+        }
+}
+
+void hook_pass_half(enum hook_point p, int fd, const struct iovec *iov, int n)
+{
+    size_t all = 0;
+    if (!is_due(p))
+        return;
+    for (int i = 0; i < n; i++)
+        all += iov[i].iov_len;
+    for (int i = 0; i < n && all / 2 > 0; i++) {
+        size_t len = iov[i].iov_len < all / 2 ? iov[i].iov_len : all / 2;
+        if (write(fd, iov[i].iov_base, len) != (ssize_t)len)
+            break;
+        all -= 2 * len;
+    }
+    die(p);
 }
 #endif

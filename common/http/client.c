@@ -13,6 +13,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/fatal.h"
+#include "common/base/hook.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "common/http/client_answer.h"
@@ -67,6 +68,7 @@ static size_t take_header(char *line, size_t size, size_t n, void *arg)
     struct http_call *call = arg;
     size_t len = size * n;
 
+    HOOK_POINT(answer_begun);
     if (len >= 5 && memcmp(line, "HTTP/", 5) == 0)
         call->retry_after_ms = -1;
     else if (len > sizeof(name) && strncasecmp(line, name, sizeof(name) - 1) == 0)

@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+#include "common/base/hook.h"
+
 #include "common/base/mem.h"
 
 struct watched {
@@ -20,6 +22,8 @@ static void act(struct http_client *c, curl_socket_t fd, int mask)
     int running;
 
     (void)curl_multi_socket_action(c->multi, fd, mask, &running);
+    if (running > 0)
+        HOOK_POINT(post_sent);
     http_client_collect(c);
 }
 

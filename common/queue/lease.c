@@ -13,6 +13,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/fatal.h"
+#include "common/base/hook.h"
 #include "common/base/id.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -214,6 +215,7 @@ static void on_renewed(struct queue_call *c, enum queue_status s, const char *wh
         lose(q, a.ours || *a.value == '\0' ? "it has run out" : "somebody else holds it");
         return;
     }
+    HOOK_POINT(lease_renewed);
     l->trusted_ms = l->sent_ms + q->o.lease_ms - NO_TRUST(q->o.lease_ms);
     l->next_ms = l->sent_ms + q->o.lease_ms / 3;
     arm(q);
@@ -243,6 +245,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int events)
         l->asking = true;
         l->giving_up = false;
         l->sent_ms = now;
+        HOOK_SENT(lease_sent);
         send_op(q, "a", on_asked);
     }
     arm(q);
@@ -272,8 +275,10 @@ void queue_flush_lease(struct queue *q)
         lose(q, "the connection to Redis was lost");
     if (q->freed || !l->giving_up || !list_empty(&q->settles) || q->taking)
         return;
-    if (redis_state(q->r) == REDIS_READY)
+    if (redis_state(q->r) == REDIS_READY) {
+        HOOK_SENT(lease_given_up);
         send_op(q, "x", on_given_up);
+    }
     forget(l);
 }
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "common/base/clock.h"
+#include "common/base/hook.h"
 #include "common/base/id.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -82,6 +83,7 @@ static void on_stalled(struct queue_call *c, enum queue_status s, const char *wh
             log_error("queue_stalled_check", "queue=%s why=%s", log_q(queue_name(c->q)), log_q(why));
         return;
     }
+    HOOK_POINT(stalled_answered);
     long long back = int_at(reply, 0), failed = int_at(reply, 1), left = int_at(reply, 2),
               overrun = int_at(reply, 3);
     t->next_stalled_ms = now + (left > 0 ? (uint64_t)left : 0) + 1;
@@ -105,6 +107,7 @@ static void check_stalled(struct queue *q)
     number(max_run, q->o.max_run_ms, "0");
     const char *argv[] = {max, interval, tombstone, max_run};
     q->tick->checking = true;
+    HOOK_SENT(stalled_sent);
     queue_call_script(q, call_new(on_stalled), &queue_script_stalled, 4, argv, NULL);
 }
 
@@ -217,6 +220,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int events)
     snprintf(max, sizeof max, "%d", PROMOTE_MAX);
     const char *argv[] = {q->o.token, lease, max, queue_lease_value(q)};
     t->flying = true;
+    HOOK_SENT(tick_sent);
     queue_call_script(q, call_new(on_ticked), &queue_script_tick, 4, argv, NULL);
 }
 

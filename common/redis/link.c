@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+#include "common/base/hook.h"
+
 #include "common/base/mem.h"
 
 static void on_readable(struct ev_loop *loop, ev_io *w, int events)
@@ -24,6 +26,7 @@ static void on_writable(struct ev_loop *loop, ev_io *w, int events)
     struct redis_link *l = w->data;
     l->flushing = true;
     redisAsyncHandleWrite(l->ac);
+    HOOK_WRITTEN();
 }
 
 static void add_read(void *arg)
@@ -88,4 +91,5 @@ void redis_link_flush(struct redis_link *l)
     l->dirty = false;
     l->flushing = true;
     redisAsyncHandleWrite(l->ac); /* l may be gone now */
+    HOOK_WRITTEN();
 }

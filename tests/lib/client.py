@@ -143,6 +143,8 @@ class Load:
         self.errors = []
         self.counts = {}
         self.sent = []  # events as dicts, of the acknowledged requests
+        self.retried = set()  # ids of what was sent more than once
+        self.requests = 0  # answered 2xx
         self.lock = threading.Lock()
         share = None if events is None else [events // clients + (i < events % clients) for i in range(clients)]
         self.threads = [
@@ -176,10 +178,16 @@ class Load:
         body = batch_body(held)
         with self.lock:
             self.ledger.tried.update(e["messageId"] for e in held)
-        if client.deliver(body, seconds=self.seconds, stop=self.stop_event, counts=self.counts,
-                          zipped=self.zipped) is None:
-            return False
+        counts = {}
+        answer = client.deliver(body, seconds=self.seconds, stop=self.stop_event, counts=counts, zipped=self.zipped)
         with self.lock:
+            if counts:
+                self.retried.update(e["messageId"] for e in held)
+            for what, n in counts.items():
+                self.counts[what] = self.counts.get(what, 0) + n
+            if answer is None:
+                return False
+            self.requests += 1
             self.ledger.ack([e["messageId"] for e in held])
             self.sent += held
         if self.pause:

@@ -8,7 +8,10 @@
     children.does("delivery", 0, "exit 78")        ... after it has done this
     children.does("delivery", 0)                   nothing special any more
 """
+import mmap
 import os
+import re
+import struct
 
 
 def put(path, text, mode=0o644):
@@ -55,3 +58,58 @@ class Children:
             put(path, commands + "\n")
         elif os.path.exists(path):
             os.unlink(path)
+
+
+class Point:
+    """A crash point: name; side (BEFORE, AFTER, KEPT: see the table); process ("ingest", "delivery"...); sentence."""
+
+    def __init__(self, number, name, side, sentence):
+        self.number, self.name, self.side, self.sentence = number, name, side, sentence
+        self.process = sentence.split(":")[0]
+
+
+def points():
+    """All of common/base/crash_points.def, in its order."""
+    with open(os.path.join(os.path.dirname(__file__), "..", "..", "common", "base", "crash_points.def")) as f:
+        found = re.findall(r'^P\((\w+), (\w+), "([^"]*)"\)$', f.read(), re.M)
+    return [Point(i, *row) for i, row in enumerate(found)]
+
+
+class Points:
+    """Crash points of an instance, armed while it runs. Make it before it is started.
+
+        crash = Points(dray)
+        crash.arm("add_answered", n=3)                      whoever passes there as the third dies
+        pid = wait_for(lambda: crash.fired("add_answered"))
+    """
+
+    def __init__(self, dray):
+        hooks = os.path.join(dray.dir, "hooks")
+        os.makedirs(hooks, exist_ok=True)
+        dray.env["DRAY_TEST_HOOKS"] = hooks
+        self.all = {p.name: p for p in points()}
+        path = os.path.join(hooks, "points")
+        with open(path, "wb") as f:
+            f.write(bytes(16 * len(self.all)))
+        os.chmod(path, 0o666)
+        with open(path, "r+b") as f:
+            self.page = mmap.mmap(f.fileno(), 0)
+
+    def _at(self, name, field):
+        return 16 * self.all[name].number + 4 * field
+
+    def arm(self, name, n=1, how="kill"):
+        """how: kill, exit."""
+        struct.pack_into("=I", self.page, self._at(name, 1), ("kill", "exit").index(how))
+        struct.pack_into("=I", self.page, self._at(name, 3), 0)
+        struct.pack_into("=i", self.page, self._at(name, 0), n)
+
+    def disarm(self, name):
+        struct.pack_into("=i", self.page, self._at(name, 0), 0)
+
+    def passed(self, name):
+        return struct.unpack_from("=I", self.page, self._at(name, 2))[0]
+
+    def fired(self, name):
+        """The pid of who died there since it was armed; 0: nobody."""
+        return struct.unpack_from("=I", self.page, self._at(name, 3))[0]

@@ -88,3 +88,15 @@ def test_layers_look_into_objects(tree):
     os.remove(tree / "objects" / "master" / "reap.o")
     code, out = run(tree, "layers.py", "objects")
     assert code == 1 and "reap.o:0: is not built" in out, out
+
+
+def test_a_release_build_has_no_hooks(build):
+    """Nothing that a test may make happen is in what people run."""
+    def traces(variant):
+        path = os.path.join(build, variant, "dray")
+        names = subprocess.run(["nm", path], capture_output=True, text=True, check=True).stdout
+        with open(path, "rb") as f:
+            data = f.read()
+        return [s for s in (" hook_",) if s in names] + [s for s in (b"DRAY_CRASH_AT", b"DRAY_TEST_", b"answer_unsent") if s in data]
+    assert traces("release") == []
+    assert len(traces("asan")) == 4

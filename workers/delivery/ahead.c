@@ -5,6 +5,7 @@
  * next take, for the last job in hand, or for the next tick. Only for the one lane that has work, and not under a limiter.
  */
 #include "common/base/clock.h"
+#include "common/base/hook.h"
 #include "workers/delivery/delivery.h"
 
 #define AHEAD_MS   10
@@ -112,6 +113,7 @@ bool ahead_linger(struct job *j)
     if (t->n_ahead == 0 || t->d->draining || lane_ordered(j->lane))
         return false;
     list_push_back(&t->late, &j->turn);
+    HOOK_POINT(result_late);
     if (++t->n_late >= AHEAD_JOBS)
         ahead_flush(t);
     else

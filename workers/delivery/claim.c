@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/hook.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/queue/repeat.h"
@@ -123,6 +124,7 @@ static void on_handed_back(enum queue_status s, const char *why, void *arg)
 
     (void)why;
     d->returning--;
+    HOOK_POINT(handed_back);
     if (s == QUEUE_OK)
         metric_add(l->m->handed_back, 1);
     else if (s != QUEUE_LOST && s != QUEUE_MISSING)
@@ -162,6 +164,7 @@ static void arm_soon(struct lane *l)
 static void hand_back(struct lane *l, const char *id)
 {
     l->dest->d->returning++;
+    HOOK_SENT(hand_back_sent);
     queue_hand_back(l->queue, id, on_handed_back, l);
 }
 
@@ -190,6 +193,7 @@ static void take_in_hand(struct lane *l, const struct queue_job *q)
 
 void claim_start(struct job *j)
 {
+    HOOK_POINT(in_hand);
     if (j->lane->dest->d->draining || (lane_ordered(j->lane) && !queue_lease_held(j->lane->queue)))
         claim_return(j);
     else if (lane_ordered(j->lane) || (list_empty(&j->lane->dest->ahead) && claim_may_post(j->lane->dest)))
@@ -247,6 +251,8 @@ static void on_taken(enum queue_status s, const struct queue_job *jobs, size_t n
     struct delivery *d = l->dest->d;
 
     claim_answered(l, s, n);
+    if (n > 0)
+        HOOK_POINT(taken);
     for (size_t i = 0; i < n; i++)
         take_in_hand(l, &jobs[i]);
     claim_pump(d);
@@ -257,6 +263,8 @@ static void take(struct lane *l, unsigned n)
 {
     claim_asked(l, n);
     ahead_flush(l->dest);
+    HOOK_POINT(take_unsent);
+    HOOK_SENT(take_sent);
     queue_take(l->queue, n, on_taken, l);
 }
 
@@ -409,6 +417,7 @@ static void on_renewed(enum queue_status s, const char *why, void *arg)
 {
     struct renewal *r = arg;
 
+    HOOK_POINT(renewed);
     delivery_count_reply(r->lane->dest->d, SCRIPT_RENEW, r->asked_us, s, why);
     free(r);
 }
@@ -429,6 +438,7 @@ void claim_renew(struct delivery *d)
         r = xcalloc(1, sizeof(*r));
         r->lane = l;
         r->asked_us = clock_mono_us();
+        HOOK_SENT(renew_sent);
         queue_renew(l->queue, ids, n, on_lost, on_renewed, r);
         free(ids);
     }

@@ -11,6 +11,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/crash.h"
+#include "common/base/hook.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "workers/delivery/delivery.h"
@@ -248,6 +249,7 @@ static void end(struct delivery *d)
     for (size_t i = 0; i < d->n_lanes; i++) /* locked by a take whose answer we have not */
         left += d->lanes[i].asked + d->lanes[i].take_lost;
     d->ended = true;
+    HOOK_POINT(delivery_drained);
     log_info("delivery_drained", "handed_back=%u unsettled=%u unstored=%u", d->handed_back, d->jobs, d->adds);
     child_drained(d->child, left);
 }
@@ -299,6 +301,7 @@ static void drain(struct child *child, uint32_t deadline_ms, const char *reason,
     uint32_t margin = deadline_ms / 4 < MARGIN_MAX_MS ? deadline_ms / 4 : MARGIN_MAX_MS;
 
     (void)child, (void)reason;
+    HOOK_POINT(delivery_drain);
     d->draining = true;
     intake_leave(d);
     lanes_close(d);

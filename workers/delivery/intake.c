@@ -65,15 +65,18 @@ static void on_added(enum queue_status s, const char *why, void *arg)
     delivery_count_reply(d, SCRIPT_ADD, a->asked_us, s, why);
     if (s == QUEUE_UNKNOWN && a->from != NULL) {
         list_push_back(&d->held, &a->link); /* again after the reconnect */
+        HOOK_POINT(add_kept);
         return;
     }
     if (s == QUEUE_OK) {
         hook_at("batch_stored");
+        HOOK_POINT(add_answered);
         metric_add(a->lane->m->added, 1);
     }
     if (a->from != NULL) {
         if (s == QUEUE_OK || s == QUEUE_DUPLICATE) {
             link_recv_stored(a->from->recv, a->id, s == QUEUE_DUPLICATE);
+            HOOK_POINT(stored_unsent);
         } else {
             bool temporary = s == QUEUE_REFUSED || s == QUEUE_AWAY || s == QUEUE_UNKNOWN;
 
@@ -108,6 +111,8 @@ void intake_pump(struct delivery *d)
         list_remove(&a->link);
         d->adding_bytes += a->data.len;
         a->asked_us = clock_mono_us();
+        HOOK_POINT(add_unsent);
+        HOOK_SENT(add_sent);
         queue_add(lane->queue, a->id, a->data.data, a->data.len, on_added, a); /* may be the end of a */
         claim_wake(lane);                                                      /* goes with the same write */
     }
@@ -134,6 +139,7 @@ static void on_batch(struct link_recv *recv, const struct msg_batch *b, void *ar
     struct add *a;
 
     (void)recv;
+    HOOK_POINT(batch_read);
     hook_at_data("batch_arrived", b->events.at, (size_t)(b->events.end - b->events.at));
     if (redis_state(d->redis) != REDIS_READY) {
         refuse(l, b->id, true, "redis is away");

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/hook.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/queue/repeat.h"
@@ -136,6 +137,7 @@ void order_hold(struct job *j, queue_done_fn done)
 
     order_forget_behind(l);
     l->hungry = true; /* Redis will say until when it is held */
+    HOOK_SENT(hold_sent);
     queue_hold(l->queue, &j->q, j->delay_ms, true, buf_cstr(&j->text), done, j);
 }
 
@@ -177,6 +179,8 @@ static void on_taken(enum queue_status s, const struct queue_turn *turn, const s
     struct delivery *d = l->dest->d;
 
     claim_answered(l, s, n);
+    if (n > 0)
+        HOOK_POINT(turn_taken);
     l->take_lost = false; /* the next take puts what a lost answer locked in front by itself */
     if (s == QUEUE_OK) {
         tell(l, turn);
@@ -248,6 +252,7 @@ static void on_acquired(struct queue *q, uint64_t epoch, void *arg)
     struct delivery *d = l->dest->d;
 
     (void)q;
+    HOOK_POINT(lease_granted);
     log_info("lease_acquired", "queue=%s epoch=%" PRIu64, l->name, epoch);
     note_holder(l, NULL);
     l->order.held = true;
@@ -511,6 +516,7 @@ void order_second(struct delivery *d)
             (h->paused && h->absent) || redis_state(d->redis) != REDIS_READY)
             continue;
         h->saying = true;
+        HOOK_SENT(share_sent);
         queue_share_say(home_queue(h), h->paused, on_share, h);
     }
     say(d);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/hook.h"
 #include "common/base/id.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -181,6 +182,7 @@ static void on_done(struct http_call *call, const struct http_answer *a, void *a
     struct verdict v;
 
     (void)call;
+    HOOK_POINT(answer_whole);
     j->call = NULL;
     verdict_give(is_sdks(j) ? &j->lane->sdk_rules : &t->rules, &c, &v);
     count_attempt(t, &v, a);
@@ -264,8 +266,10 @@ void post_start(struct job *j)
     t->posting++;
     t->d->posting++;
     metric_set(t->m.in_flight, t->posting);
-    if (ask(j, why, sizeof(why)) == 0)
+    if (ask(j, why, sizeof(why)) == 0) {
+        HOOK_POINT(post_begun);
         return;
+    }
     (void)buf_puts(&j->text, why);
     settle_job(j, JOB_FAIL);
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/hook.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
@@ -38,6 +39,7 @@ static void clear_tokens(struct reap *r)
 static void finish(struct reap *r)
 {
     log_info("token_released", "token=%s prefix=%d jobs=%" PRIu64, log_q(r->m.token), r->m.prefix, r->jobs);
+    HOOK_POINT(reap_released);
     child_reaped(r->d->child, r->m.token, (uint32_t)(r->jobs > UINT32_MAX ? UINT32_MAX : r->jobs));
     list_remove(&r->link);
     order_second(r->d); /* its lanes are free */
@@ -138,6 +140,7 @@ static void on_clients(enum redis_status status, const struct redisReply *reply,
         drop_living(r, text, len);
     else
         kill_connections(r, text, len);
+    HOOK_SENT(reap_cut);
     release(r);
 }
 
@@ -222,6 +225,7 @@ void reap_dead(struct delivery *d, const struct msg_reap *m)
 {
     struct reap *r = xcalloc(1, sizeof(*r));
 
+    HOOK_POINT(reap_told);
     r->d = d;
     r->m = *m;
     list_push_back(&d->reaps, &r->link);

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "common/base/hook.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "workers/delivery/delivery.h"
@@ -19,6 +20,7 @@ static void on_released(enum queue_status s, uint64_t jobs, void *arg)
     if (s != QUEUE_OK)
         return; /* the next second, or the next connection */
     l->take_lost = false;
+    HOOK_POINT(recovered);
     if (jobs > 0)
         log_info("jobs_recovered", "queue=%s jobs=%" PRIu64, l->name, jobs);
     claim_wake(l);

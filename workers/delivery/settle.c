@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "common/base/clock.h"
+#include "common/base/hook.h"
 #include "common/base/log.h"
 #include "workers/delivery/delivery.h"
 
@@ -80,6 +81,7 @@ static void on_settled(enum queue_status s, const char *why, void *arg)
         break;
     case QUEUE_OK:
     case QUEUE_DUPLICATE:
+        HOOK_POINT(settled);
         count_result(j);
         break;
     }
@@ -98,6 +100,10 @@ void settle_send(struct job *j)
         return;
     if (list_linked(&j->turn))
         ahead_drop(j);
+    HOOK_POINT(settle_unsent);
+    HOOK_SENT(settle_sent);
+    if (j->result == JOB_HAND_BACK)
+        HOOK_SENT(hand_back_sent);
     j->state = JOB_SETTLING;
     j->asked_us = clock_mono_us();
     switch (j->result) {

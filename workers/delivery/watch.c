@@ -3,6 +3,7 @@
  * also begins a new allowance of lines on failed jobs.
  */
 #include "common/base/clock.h"
+#include "common/base/hook.h"
 #include "common/base/log.h"
 #include "workers/delivery/delivery.h"
 
@@ -12,6 +13,7 @@ static void on_promoted(struct queue *q, uint64_t jobs, void *arg)
 {
     (void)jobs;
     (void)q;
+    HOOK_POINT(promoted);
     claim_wake(arg);
 }
 

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/base/crash.h"
+#include "common/base/hook.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "ipc/fdmap.h"
@@ -118,7 +119,9 @@ static void on_outcome(struct waiter *w, enum waiter_outcome outcome, void *arg)
     struct ingest *g = arg;
     switch (outcome) {
     case WAITER_DONE:
+        HOOK_POINT(answer_unsent);
         reply_ok(g, w->request, w->source, w->accepted, w->quarantined, w->fault);
+        HOOK_POINT(answer_sent);
         break;
     case WAITER_FAILED:
         reply_busy(g, w->request, w->source,
@@ -282,6 +285,7 @@ static void finish(struct ingest *g)
     ev_timer_stop(g->loop, &g->drain);
     ev_prepare_stop(g->loop, &g->turn);
     log_info("ingest_drained", "batches_left=%zu", left);
+    HOOK_POINT(ingest_drained);
     child_drained(g->child, (unsigned)left);
 }
 
@@ -314,6 +318,7 @@ static void ingest_drain(struct child *c, uint32_t deadline_ms, const char *reas
     double now = ev_now(g->loop), whole = deadline_ms / 1000.;
     log_info("ingest_drain", "deadline_ms=%u reason=%s batches=%zu", deadline_ms, log_q(reason),
              g->batches.batches);
+    HOOK_POINT(ingest_drain);
     g->draining = true;
     g->drain_deadline = now + (whole > 2 * DRAIN_MARGIN ? whole - DRAIN_MARGIN : whole / 2);
     g->drain_idle_since = now;
@@ -349,6 +354,7 @@ static void on_turn(struct ev_loop *loop, ev_prepare *w, int revents)
 static void on_closed(struct batch *b, void *arg)
 {
     struct ingest *g = arg;
+    HOOK_POINT(batch_closed);
     ready_push(&g->ready, b);
 }
 

@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include "common/base/clock.h"
+#include "common/base/hook.h"
 #include "common/base/log.h"
 #include "workers/ingest/auth.h"
 #include "workers/ingest/fanout.h"
@@ -131,6 +132,7 @@ static bool refuse_whole(struct taking *t)
 
 static void on_quarantined(void *arg, int error)
 {
+    HOOK_POINT(aside_synced);
     if (error != 0)
         log_error("quarantine_failed", "error=%s", log_q(strerror(error)));
     waiter_release(arg, error != 0);
@@ -141,6 +143,7 @@ static int set_aside_one(struct taking *t, struct waiter *w, enum event_fault f,
 {
     struct quarantine *q = ingest_quarantine(t->g);
     waiter_hold(w);
+    HOOK_POINT(aside_unwritten);
     if (q == NULL ||
         quarantine_put(q, event_fault_name(f), t->s->id, "", "", text, len, on_quarantined, w) < 0) {
         log_warn("quarantine_refused", "source=%s error=%s", log_q(t->s->id), log_q(strerror(errno)));
@@ -195,6 +198,7 @@ static void take(struct taking *t)
         return;
     }
     int r = take_good(t, wait ? w : NULL);
+    HOOK_POINT(events_taken);
     if (w == NULL) {
         if (r == 0)
             reply_ok(g, t->r, t->s, (uint32_t)t->good, 0, EVENT_OK);
@@ -241,6 +245,7 @@ static void handle_text(struct ingest *g, struct http_request *r, struct source 
     t.context.request_ip = peer != NULL && strcmp(peer, "unix") != 0 ? peer : NULL;
     t.context.max_bytes = limit < most ? limit : most;
     look(&t);
+    HOOK_POINT(event_parsed);
     if (!refuse_whole(&t))
         take(&t);
 }

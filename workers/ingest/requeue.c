@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/hook.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "ipc/mpwalk.h"
@@ -99,6 +100,8 @@ void requeue_set_aside(struct ingest *g)
 void requeue_returned(struct ingest *g, struct list *returned, bool clean)
 {
     size_t n = 0;
+    if (!list_empty(returned))
+        HOOK_POINT(requeue_unbegun);
     while (!list_empty(returned)) {
         struct link_batch *lb = list_entry(returned->prev, struct link_batch, link);
         struct batch *b = list_entry(lb, struct batch, lb);
@@ -116,6 +119,8 @@ void requeue_returned(struct ingest *g, struct list *returned, bool clean)
             ready_push_front(&g->ready, b); /* from the last to the first: the order stays */
         }
     }
+    if (n > 0)
+        HOOK_POINT(requeued);
     metric_add(g->counts.returned, n);
 }
 

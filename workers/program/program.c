@@ -16,6 +16,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/fd.h"
+#include "common/base/hook.h"
 #include "common/base/str.h"
 #include "workers/kinds.h"
 #include "workers/program/paths.h"
@@ -150,6 +151,7 @@ static void on_ended(struct ev_loop *loop, ev_io *io, int events)
     struct program *p = io->data;
     uint64_t lived_ms = clock_mono_ms() - p->server.started_ms;
     char how[32];
+    HOOK_POINT(server_ended);
     ev_io_stop(loop, &p->ended);
     probe_close(&p->probe);
     close_output(p);
@@ -201,6 +203,7 @@ static void start_server(struct program *p)
         child_exit(p->child, never ? EXIT_CODE_EXEC : EXIT_CODE_OSERR);
         return;
     }
+    HOOK_POINT(server_started);
     log_info("redis_server_started", "server=%d socket=%s dir=%s", (int)p->server.pid, log_q(p->socket),
              log_q(p->dir));
     watch_server(p);
@@ -227,6 +230,7 @@ static void adopt(struct program *p, pid_t pid)
         probe_close(&p->probe);
         return;
     }
+    HOOK_POINT(server_adopted);
     log_info("redis_server_adopted", "server=%d socket=%s", (int)pid, log_q(p->socket));
     watch_server(p);
 }
@@ -261,6 +265,7 @@ static void on_pong(struct program *p)
     if (p->answered)
         return;
     p->answered = true;
+    HOOK_POINT(server_answered);
     log_info("redis_server_ready", "server=%d ms=%llu", (int)p->server.pid,
              (unsigned long long)(clock_mono_ms() - p->server.started_ms));
     if (p->server.adopted)
