@@ -12,6 +12,7 @@
 #include "master/flush.h"
 #include "master/health.h"
 #include "master/listen.h"
+#include "master/loglevel.h"
 #include "master/pause.h"
 #include "master/peer.h"
 #include "master/reap.h"
@@ -41,6 +42,7 @@ static const char *on_hello(struct slot *s, const struct msg *m)
     if (chan_send(s->chan, &c, &ma->conf_fd, 1) < 0)
         return "it does not read";
     pause_tell(s);
+    loglevel_tell(s);
     return NULL;
 }
 

@@ -89,6 +89,13 @@ void health_each_alarm(const struct master *m, void (*fn)(const char *text, void
                  s->kind->name, s->index);
         fn(text, arg);
     }
+    uint64_t ms;
+    int error = logsink_trouble(m->sink, &ms);
+    if (error != 0) {
+        snprintf(text, sizeof text, "log: cannot be written since %llu s: %s",
+                 (unsigned long long)(ms / 1000), strerror(error));
+        fn(text, arg);
+    }
     if (!redis_connected(m))
         fn("redis: no delivery process has a connection; see event=redis_down or redis_unfit in the log",
            arg);

@@ -9,43 +9,51 @@
 
 #include "common/base/fd.h"
 #include "common/base/mem.h"
-#include "master/logsink.h"
+#include "master/logline.h"
+#include "master/logstream.h"
 #include "master/state.h"
 
 #define LAST_READ (1u << 20) /* of a dead child */
 
 struct logmux {
-    struct master *master;
+    struct ev_loop *loop;
     ev_io readable;
-    struct logsink_origin origin;
+    struct logstream *stream;
     char line[LOG_LINE_MAX];
     size_t len;
+    bool continued; /* what is in line goes on with what was put */
 };
 
-static void raw_line(struct logmux *l, const char *text, size_t len)
-{
-    char tail[LOG_LINE_MAX];
-    const char *quoted = log_qn(text, len);
-    size_t n = strlen("event=raw msg="), q = strlen(quoted);
-    memcpy(tail, "event=raw msg=", n);
-    if (q > sizeof tail - n)
-        q = sizeof tail - n;
-    memcpy(tail + n, quoted, q);
-    logsink_write(l->master->sink, LOGL_WARN, &l->origin, tail, n + q);
-}
-
-static void put_line(struct logmux *l)
+/* whole: it was ended by a newline. */
+static void put_line(struct logmux *l, bool whole)
 {
     const char *p = l->line;
     size_t len = l->len;
+    bool continued = l->continued;
     l->len = 0;
+    l->continued = !whole;
     if (len == 0)
         return;
-    if (len > 2 && p[0] == LOG_TAG && p[1] >= '0' && p[1] <= '0' + LOGL_DEBUG &&
-        memchr(p + 2, LOG_TAG, len - 2) == NULL)
-        logsink_write(l->master->sink, (enum log_level)(p[1] - '0'), &l->origin, p + 2, len - 2);
+    if (whole && !continued && len > 2 && p[0] == LOG_TAG && p[1] >= '0' && p[1] <= '0' + LOGL_DEBUG &&
+        logline_is_valid(p + 2, len - 2))
+        logstream_put(l->stream, (enum log_level)(p[1] - '0'), p + 2, len - 2);
     else
-        raw_line(l, p, len);
+        logstream_put_raw(l->stream, p, len, continued);
+}
+
+/* Longer than any line: what came so far is put, but for the beginning of a character. */
+static void put_part(struct logmux *l)
+{
+    char rest[4];
+    size_t n = 0;
+    while (n < 3 && ((unsigned char)l->line[l->len - 1 - n] & 0xc0) == 0x80)
+        n++;
+    n = (unsigned char)l->line[l->len - 1 - n] >= 0xc0 ? n + 1 : 0;
+    memcpy(rest, l->line + l->len - n, n);
+    l->len -= n;
+    put_line(l, false);
+    memcpy(l->line, rest, n);
+    l->len = n;
 }
 
 static void take(struct logmux *l, const char *data, size_t len)
@@ -59,10 +67,10 @@ static void take(struct logmux *l, const char *data, size_t len)
         l->len += copy;
         data += copy;
         len -= copy;
-        if (copy < n) { /* longer than any line: what came so far is one */
-            put_line(l);
+        if (copy < n) {
+            put_part(l);
         } else if (end != NULL) {
-            put_line(l);
+            put_line(l, true);
             data++;
             len--;
         }
@@ -97,16 +105,20 @@ static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
         ev_io_stop(loop, w);
 }
 
-struct logmux *logmux_new(struct master *m, int fd, const char *kind, unsigned slot, uint32_t generation,
-                          pid_t pid)
+struct logmux *logmux_new(struct master *m, int fd, const struct logsink_origin *o)
 {
     struct logmux *l = xcalloc(1, sizeof *l);
-    l->master = m;
-    l->origin = (struct logsink_origin){.kind = kind, .slot = slot, .generation = generation, .pid = pid};
+    l->loop = m->loop;
+    l->stream = logstream_new(m, o);
     ev_io_init(&l->readable, on_readable, fd, EV_READ);
     l->readable.data = l;
     ev_io_start(m->loop, &l->readable);
     return l;
+}
+
+void logmux_set_level(struct logmux *l, enum log_level level)
+{
+    logstream_set_level(l->stream, level);
 }
 
 void logmux_free(struct logmux *l)
@@ -115,8 +127,9 @@ void logmux_free(struct logmux *l)
         return;
     bool eof;
     read_up_to(l, LAST_READ, &eof);
-    put_line(l);
-    ev_io_stop(l->master->loop, &l->readable);
+    put_line(l, false); /* its last words, though no newline ends them */
+    logstream_free(l->stream);
+    ev_io_stop(l->loop, &l->readable);
     int fd = l->readable.fd;
     fd_close(&fd);
     free(l);

@@ -1,18 +1,18 @@
-/* logmux - the log pipe of one child: splits it into lines, tells tagged ones from raw output, names the origin. */
+/* logmux - the log pipe of one child: splits it into lines, tells tagged ones from raw output. */
 #ifndef DRAY_MASTER_LOGMUX_H
 #define DRAY_MASTER_LOGMUX_H
 
-#include <stdint.h>
-#include <sys/types.h>
+#include "master/logform.h"
 
 struct logmux;
 struct master;
 
-#define LOGMUX_TURN (64u << 10) /* bytes read from one child in one turn of the loop */
+#define LOGMUX_TURN                                                                                          \
+    (64u << 10) /* bytes read from one child in one turn of the loop: no child keeps the others waiting */
 
-/* Takes over fd. */
-struct logmux *logmux_new(struct master *m, int fd, const char *kind, unsigned slot, uint32_t generation,
-                          pid_t pid);
+/* Takes over fd. o->kind is borrowed. */
+struct logmux *logmux_new(struct master *m, int fd, const struct logsink_origin *o);
+void logmux_set_level(struct logmux *l, enum log_level level);
 /* Reads what is left (bounded), closes. A grandchild that still holds the pipe is not waited for. NULL is fine. */
 void logmux_free(struct logmux *l);
 

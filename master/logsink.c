@@ -1,261 +1,235 @@
-/* logsink - see logsink.h. */
+/* logsink - see logsink.h. The thread is work() and what it calls; what both sides touch stands behind the mutex. */
 #include "master/logsink.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/buf.h"
 #include "common/base/clock.h"
-#include "common/base/fd.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
+#include "master/logerrors.h"
+#include "master/logout.h"
 
-#define LINE_MAX_BYTES (LOG_LINE_MAX * 2)
-#define FLUSH_END_MS   1000
+#define FLUSH_END_MS 1000
+#define RETRY_MS     500
+#define BATCH_LINES  64
+#define KIND_MAX     24
 
-struct logsink {
-    struct ev_loop *loop;
-    ev_io writable;
-    bool watching; /* epoll refuses regular files: they are written at once */
-    int fd;
-    bool own_fd, is_file, is_syslog, json;
-    char *path;
-    struct buf ring; /* whole lines, oldest first */
-    bool in_line;    /* what was written last does not end a line */
-    bool torn;       /* and its rest is lost */
-    uint64_t dropped, told;
+/* A line in the ring: this, and its text. */
+struct head {
+    uint64_t wall_ms;
+    uint32_t len, slot, generation;
+    int32_t pid;
+    uint8_t level;
+    char kind[KIND_MAX];
 };
 
-/* ------------------------------------------------------------------ forms */
+struct logsink {
+    struct logerrors *errors;
+    pthread_t thread;
 
-/* *p stands on the backslash, and then on the last character of what log_q wrote for one: \" \\ \n \xNN. */
-static char unescape(const char **p, const char *end)
+    pthread_mutex_t mutex;
+    pthread_cond_t more, less; /* something to do; something was done */
+    struct buf ring;           /* heads and texts, oldest first */
+    uint64_t dropped, told;
+    struct logout *next; /* takes the place of out */
+    bool reopen, stop, abandoned, stopped;
+    int reopen_error; /* not said yet */
+    int error;        /* of the output, since: */
+    uint64_t error_ms;
+
+    /* The thread's own. */
+    struct logout *out;
+    struct buf batch, text;
+    size_t skip; /* bytes of the oldest line that are written */
+};
+
+/* ------------------------------------------------------------------ the thread */
+
+static void wait_ms(pthread_cond_t *c, pthread_mutex_t *m, uint64_t ms)
 {
-    (*p)++;
-    if (**p == 'n')
-        return '\n';
-    unsigned byte;
-    char digits[3] = "";
-    if (**p != 'x' || end - *p < 3)
-        return **p;
-    memcpy(digits, *p + 1, 2);
-    if (sscanf(digits, "%2x", &byte) != 1)
-        return **p;
-    *p += 2;
-    return (char)byte;
+    uint64_t until = clock_mono_ms() + ms;
+    struct timespec ts = {.tv_sec = (time_t)(until / 1000), .tv_nsec = (long)(until % 1000) * 1000000};
+    (void)pthread_cond_timedwait(c, m, &ts);
 }
 
-/* A JSON string of foreign bytes: what is no UTF-8 becomes U+FFFD. */
-static void put_text(struct buf *out, const char *s, size_t len)
+static int put_record(struct logsink *l, const struct head *h, const char *tail)
 {
-    char clean[3 * LOG_LINE_MAX];
-    size_t n = 0;
-    while (len > 0) {
-        size_t k = str_utf8_length(s, len), put = k > 0 ? k : 3, step = k > 0 ? k : 1;
-        memcpy(clean + n, k > 0 ? s : "\xef\xbf\xbd", put);
-        n += put;
-        s += step;
-        len -= step;
-    }
-    (void)buf_put_json(out, clean, n);
-}
-
-/* Appends tail's key=value pairs as JSON members; quoted values are unescaped from log_q's form. */
-static void tail_to_json(struct buf *out, const char *p, const char *end)
-{
-    char value[LOG_LINE_MAX];
-    while (p < end) {
-        while (p < end && *p == ' ')
-            p++;
-        const char *key = p;
-        while (p < end && *p != '=' && *p != ' ')
-            p++;
-        size_t key_len = (size_t)(p - key), n = 0;
-        if (key_len == 0)
-            break;
-        if (p < end && *p == '=')
-            p++;
-        if (p < end && *p == '"') {
-            for (p++; p < end && *p != '"'; p++) {
-                char c = *p;
-                if (c == '\\' && p + 1 < end)
-                    c = unescape(&p, end);
-                if (n < sizeof value)
-                    value[n++] = c;
-            }
-            p++;
-        } else {
-            for (; p < end && *p != ' '; p++)
-                if (n < sizeof value)
-                    value[n++] = *p;
-        }
-        (void)buf_appendc(out, ',');
-        put_text(out, key, key_len < sizeof value ? key_len : sizeof value);
-        (void)buf_appendc(out, ':');
-        put_text(out, value, n);
-    }
-}
-
-static void format_line(const struct logsink *l, struct buf *out, enum log_level level,
-                        const struct logsink_origin *o, const char *tail, size_t len)
-{
-    char when[CLOCK_TEXT_SIZE];
-    clock_format_wall(clock_wall_ms(), when);
-    if (l->json) {
-        (void)buf_printf(out,
-                         "{\"ts\":\"%s\",\"level\":\"%s\",\"kind\":\"%s\",\"slot\":%u,\"gen\":%u,\"pid\":%d",
-                         when, log_level_name(level), o->kind, o->slot, o->generation, (int)o->pid);
-        tail_to_json(out, tail, tail + len);
-        (void)buf_puts(out, "}\n");
-    } else {
-        (void)buf_printf(out, "ts=%s level=%s kind=%s slot=%u gen=%u pid=%d ", when, log_level_name(level),
-                         o->kind, o->slot, o->generation, (int)o->pid);
-        (void)buf_append(out, tail, len);
-        (void)buf_appendc(out, '\n');
-    }
-}
-
-/* ------------------------------------------------------------------ writing */
-
-/* Would a write of up to PIPE_BUF bytes return at once? A shared stderr must not be made non-blocking: it is the
- * terminal's. A broken one is written to as well, to hear of it: its descriptor stays ready for ever. */
-static bool takes(const struct logsink *l)
-{
-    struct pollfd p = {.fd = l->fd, .events = POLLOUT};
-    return l->is_file || l->is_syslog ||
-           (poll(&p, 1, 0) == 1 && (p.revents & (POLLOUT | POLLERR | POLLHUP | POLLNVAL)) != 0);
-}
-
-static ssize_t write_some(const struct logsink *l, const char *data, size_t len)
-{
-    if (!l->is_syslog)
-        return write(l->fd, data, len < LOG_LINE_MAX || l->is_file ? len : LOG_LINE_MAX);
-    const char *end = memchr(data, '\n', len);
-    size_t line = end != NULL ? (size_t)(end - data) : len;
-    char packet[LINE_MAX_BYTES];
-    int n = snprintf(packet, sizeof packet, "<30>dray: %.*s", (int)line, data); /* daemon.info */
-    if (send(l->fd, packet, (size_t)n < sizeof packet ? (size_t)n : sizeof packet - 1,
-             MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+    if (buf_reserve(&l->ring, sizeof *h + h->len) < 0)
         return -1;
-    return (ssize_t)(end != NULL ? line + 1 : line);
+    (void)buf_append(&l->ring, h, sizeof *h);
+    return buf_append(&l->ring, tail, h->len);
 }
 
-/* ENOSPC, EIO, EPIPE: the rest of what waits would fail alike. */
-static void drop_all(struct logsink *l, size_t done)
-{
-    for (size_t i = done; i < l->ring.len; i++)
-        l->dropped += l->ring.data[i] == '\n';
-    l->torn |= l->in_line;
-    buf_reset(&l->ring);
-}
-
-/* Writes what the output takes. False: it failed, everything that waited is dropped. */
-static bool write_ring(struct logsink *l)
-{
-    size_t done = 0;
-    if (l->ring.len > 0 && l->torn && takes(l)) { /* what was left of a line stays alone */
-        if (write_some(l, "\n", 1) != 1) {
-            drop_all(l, 0);
-            return false;
-        }
-        l->torn = l->in_line = false;
-    }
-    while (done < l->ring.len && takes(l)) {
-        ssize_t n = write_some(l, l->ring.data + done, l->ring.len - done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-            break;
-        if (n < 0) {
-            drop_all(l, done);
-            return false;
-        }
-        done += (size_t)n;
-        l->in_line = l->ring.data[done - 1] != '\n';
-    }
-    buf_consume(&l->ring, done);
-    return true;
-}
-
+/* How many are missing: stands where they would. */
 static void tell_drops(struct logsink *l)
 {
-    struct logsink_origin self = {.kind = "master", .pid = getpid()};
-    uint64_t dropped = l->dropped;
     char tail[64];
-    int n =
-        snprintf(tail, sizeof tail, "event=log_dropped n=%llu", (unsigned long long)(l->dropped - l->told));
-    format_line(l, &l->ring, LOGL_WARN, &self, tail, (size_t)n);
-    if (write_ring(l))
-        l->told = dropped;
-    else
-        l->dropped = dropped; /* that line itself does not count */
+    struct head h = {.wall_ms = clock_wall_ms(), .level = LOGL_WARN, .pid = getpid(), .kind = "master"};
+    h.len = (uint32_t)snprintf(tail, sizeof tail, "event=log_dropped n=%llu",
+                               (unsigned long long)(l->dropped - l->told));
+    if (put_record(l, &h, tail) == 0)
+        l->told = l->dropped;
 }
 
-static void pump(struct logsink *l)
+static void change_output(struct logsink *l)
 {
-    if (write_ring(l) && l->ring.len == 0 && l->dropped > l->told)
-        tell_drops(l);
-    bool wait = l->ring.len > 0 && l->watching;
-    if (wait && !ev_is_active(&l->writable))
-        ev_io_start(l->loop, &l->writable);
-    else if (!wait && ev_is_active(&l->writable))
-        ev_io_stop(l->loop, &l->writable);
+    struct logout *fresh = l->next;
+    int error = 0;
+    bool again = l->reopen && fresh == NULL;
+    l->next = NULL;
+    l->reopen = false;
+    pthread_mutex_unlock(&l->mutex);
+    if (again && (fresh = logout_again(l->out)) == NULL)
+        error = errno;
+    if (fresh != NULL) {
+        logout_free(l->out);
+        l->out = fresh;
+        l->skip = 0; /* a line that stands half in the old one is written whole */
+    }
+    pthread_mutex_lock(&l->mutex);
+    if (error != 0)
+        l->reopen_error = error;
+    pthread_cond_broadcast(&l->less);
 }
 
-static void on_writable(struct ev_loop *loop, ev_io *w, int revents)
+/* The oldest lines, as they stand in the ring: they stay there until they are written. */
+static void copy_batch(struct logsink *l)
 {
-    (void)loop;
-    (void)revents;
-    pump(w->data);
+    size_t n = 0;
+    struct head h;
+    for (unsigned i = 0; i < BATCH_LINES && n + sizeof h <= l->ring.len; i++) {
+        memcpy(&h, l->ring.data + n, sizeof h);
+        n += sizeof h + h.len;
+    }
+    buf_reset(&l->batch);
+    (void)buf_append(&l->batch, l->ring.data, n);
 }
+
+/* Forms the line at `at` of the batch; where the next one begins. */
+static size_t form(struct logsink *l, size_t at)
+{
+    struct head h;
+    memcpy(&h, l->batch.data + at, sizeof h);
+    struct logform_line line = {.wall_ms = h.wall_ms,
+                                .level = (enum log_level)h.level,
+                                .origin = {h.kind, h.slot, h.generation, h.pid},
+                                .tail = l->batch.data + at + sizeof h,
+                                .len = h.len};
+    logout_format(l->out, &l->text, &line);
+    return at + sizeof h + h.len;
+}
+
+/* Bytes of the batch that are done with; *error says why not all. */
+static size_t write_packets(struct logsink *l, int *error)
+{
+    size_t at = 0;
+    while (at < l->batch.len) {
+        buf_reset(&l->text);
+        size_t next = form(l, at);
+        if (logout_send(l->out, l->text.data, l->text.len) < 0) {
+            *error = errno;
+            break;
+        }
+        at = next;
+    }
+    return at;
+}
+
+static size_t write_stream(struct logsink *l, int *error)
+{
+    size_t ends[BATCH_LINES], froms[BATCH_LINES], n = 0, at = 0, done = l->skip, whole = 0, line_start = 0;
+    buf_reset(&l->text);
+    while (at < l->batch.len && n < BATCH_LINES) {
+        at = form(l, at);
+        ends[n] = l->text.len;
+        froms[n++] = at;
+    }
+    while (done < l->text.len) {
+        long w = logout_write(l->out, l->text.data + done, l->text.len - done);
+        if (w > 0) {
+            done += (size_t)w;
+        } else if (w < 0 && errno != EINTR) {
+            *error = errno;
+            break;
+        }
+    }
+    for (size_t i = 0; i < n && ends[i] <= done; i++) {
+        whole = froms[i];
+        line_start = ends[i];
+    }
+    l->skip = done - line_start;
+    return whole;
+}
+
+/* Writes what stands first. Leaves the mutex meanwhile. */
+static void write_batch(struct logsink *l)
+{
+    int error = 0;
+    copy_batch(l);
+    pthread_mutex_unlock(&l->mutex);
+    size_t done = logout_is_packets(l->out) ? write_packets(l, &error) : write_stream(l, &error);
+    pthread_mutex_lock(&l->mutex);
+    buf_consume(&l->ring, done);
+    if (error == EAGAIN) /* it waited already */
+        return;
+    if (error != 0 && l->error == 0)
+        l->error_ms = clock_mono_ms();
+    l->error = error;
+    if (error != 0 && l->next == NULL && !l->reopen && !l->stop)
+        wait_ms(&l->more, &l->mutex, RETRY_MS);
+}
+
+static void *work(void *arg)
+{
+    struct logsink *l = arg;
+    pthread_mutex_lock(&l->mutex);
+    while (!l->abandoned) {
+        if (l->next != NULL || l->reopen)
+            change_output(l);
+        if (l->ring.len == 0 && l->dropped > l->told)
+            tell_drops(l);
+        if (l->ring.len > 0) {
+            write_batch(l);
+            continue;
+        }
+        pthread_cond_broadcast(&l->less);
+        if (l->stop)
+            break;
+        pthread_cond_wait(&l->more, &l->mutex);
+    }
+    l->stopped = true;
+    pthread_cond_broadcast(&l->less);
+    pthread_mutex_unlock(&l->mutex);
+    return NULL;
+}
+
+/* ------------------------------------------------------------------ the master's side */
 
 void logsink_write(struct logsink *l, enum log_level level, const struct logsink_origin *o, const char *tail,
                    size_t len)
 {
-    struct buf line;
-    buf_init(&line, LINE_MAX_BYTES);
-    format_line(l, &line, level, o, tail, len);
-    bool idle = l->ring.len == 0;
-    if (line.len == 0 || line.data[line.len - 1] != '\n' || buf_append(&l->ring, line.data, line.len) < 0)
+    struct head h = {.wall_ms = clock_wall_ms(),
+                     .len = (uint32_t)(len < LOG_LINE_MAX ? len : LOG_LINE_MAX),
+                     .slot = o->slot,
+                     .generation = o->generation,
+                     .pid = o->pid,
+                     .level = (uint8_t)level};
+    str_copy(h.kind, o->kind, sizeof h.kind);
+    logerrors_add(l->errors, level, o, tail, h.len);
+    pthread_mutex_lock(&l->mutex);
+    size_t room = LOGSINK_RING - (level <= LOGL_ERROR ? 0 : LOGSINK_RESERVE);
+    if (l->ring.len + sizeof h + h.len > room || put_record(l, &h, tail) < 0)
         l->dropped++;
-    buf_fini(&line);
-    if (idle || l->is_file || l->is_syslog)
-        pump(l);
-}
-
-/* ------------------------------------------------------------------ opening */
-
-static int open_file(const char *path)
-{
-    return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-}
-
-static int open_syslog(void)
-{
-    struct sockaddr_un sa = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, (const struct sockaddr *)&sa, sizeof sa) < 0)
-        fd_close(&fd);
-    return fd;
-}
-
-/* l->fd is new. */
-static void attach(struct logsink *l)
-{
-    struct stat st;
-    l->is_file = fstat(l->fd, &st) == 0 && S_ISREG(st.st_mode);
-    l->watching = !l->is_file;
-    l->in_line = l->torn = false;
-    ev_io_init(&l->writable, on_writable, l->fd, EV_WRITE);
-    l->writable.data = l;
+    pthread_cond_signal(&l->more);
+    pthread_mutex_unlock(&l->mutex);
 }
 
 static void own_line(enum log_level level, const char *line, void *arg)
@@ -264,33 +238,58 @@ static void own_line(enum log_level level, const char *line, void *arg)
     logsink_write(arg, level, &self, line, strlen(line));
 }
 
-struct logsink *logsink_new(struct ev_loop *loop, const struct conf_log *c)
+/* Signals are the loop's. */
+static int start_thread(struct logsink *l)
+{
+    sigset_t all, old;
+    sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &old);
+    int error = pthread_create(&l->thread, NULL, work, l);
+    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (error == 0)
+        (void)pthread_setname_np(l->thread, "dray-log");
+    return error;
+}
+
+static void discard(struct logsink *l)
+{
+    logout_free(l->out);
+    logout_free(l->next);
+    buf_fini(&l->ring);
+    buf_fini(&l->batch);
+    buf_fini(&l->text);
+    pthread_cond_destroy(&l->more);
+    pthread_cond_destroy(&l->less);
+    pthread_mutex_destroy(&l->mutex);
+    logerrors_free(l->errors);
+    free(l);
+}
+
+struct logsink *logsink_new(const struct conf_log *c)
 {
     struct logsink *l = xcalloc(1, sizeof *l);
-    l->loop = loop;
-    l->json = c->format == CONF_LOG_JSON;
-    l->fd = STDERR_FILENO;
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&l->mutex, NULL);
+    pthread_cond_init(&l->more, &monotonic);
+    pthread_cond_init(&l->less, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     buf_init(&l->ring, LOGSINK_RING);
-    if (str_starts(c->output, "file:")) {
-        l->path = xstrdup(c->output + strlen("file:"));
-        l->fd = open_file(l->path);
-        l->own_fd = true;
-    } else if (strcmp(c->output, "syslog") == 0) {
-        l->fd = open_syslog();
-        l->own_fd = l->is_syslog = true;
-    }
-    if (l->fd < 0) {
-        log_crit(
-            "log_open_failed", "output=%s err=%s remedy=%s", log_q(c->output), log_q(strerror(errno)),
-            log_q(
-                l->is_syslog
-                    ? "no syslog daemon listens at /dev/log: start one, or set log.output to stderr or file:PATH"
-                    : "log.output: the folder must be there and writable for dray"));
-        free(l->path);
-        free(l);
+    buf_init(&l->batch, LOGSINK_RING);
+    buf_init(&l->text, (size_t)BATCH_LINES * LOGFORM_MAX);
+    l->errors = logerrors_new();
+    int error = (l->out = logout_new(c)) == NULL ? errno : 0;
+    if (error != 0)
+        log_crit("log_open_failed", "output=%s err=%s remedy=%s", log_q(c->output), log_q(strerror(error)),
+                 log_q(logout_remedy(c)));
+    else if ((error = start_thread(l)) != 0)
+        log_crit("log_open_failed", "output=%s err=%s remedy=%s", log_q(c->output), log_q(strerror(error)),
+                 log_q("a thread is needed for the log: raise the limit of processes (ulimit -u)"));
+    if (error != 0) {
+        discard(l);
         return NULL;
     }
-    attach(l);
     log_to_writer(own_line, l);
     return l;
 }
@@ -300,40 +299,88 @@ void logsink_free(struct logsink *l)
     if (l == NULL)
         return;
     log_to_stderr();
-    uint64_t until = clock_mono_ms() + FLUSH_END_MS;
-    pump(l);
-    while (l->ring.len > 0 && clock_mono_ms() < until) {
-        struct pollfd p = {.fd = l->fd, .events = POLLOUT};
-        (void)poll(&p, 1, 50);
-        pump(l);
+    uint64_t until = clock_mono_ms() + FLUSH_END_MS, now;
+    pthread_mutex_lock(&l->mutex);
+    l->stop = true;
+    pthread_cond_signal(&l->more);
+    while (!l->stopped && (now = clock_mono_ms()) < until)
+        wait_ms(&l->less, &l->mutex, until - now);
+    l->abandoned = true;
+    pthread_cond_signal(&l->more);
+    if (!l->stopped) /* it waits for a poll at most, unless a write hangs */
+        wait_ms(&l->less, &l->mutex, FLUSH_END_MS / 2);
+    bool stopped = l->stopped;
+    pthread_mutex_unlock(&l->mutex);
+    if (!stopped) { /* a disk that answers no more: what it works on is left to it until this process ends */
+        (void)pthread_detach(l->thread);
+        return;
     }
-    ev_io_stop(l->loop, &l->writable);
-    buf_fini(&l->ring);
-    if (l->own_fd)
-        fd_close(&l->fd);
-    free(l->path);
-    free(l);
+    (void)pthread_join(l->thread, NULL);
+    discard(l);
 }
 
-int logsink_reopen(struct logsink *l)
+void logsink_reopen(struct logsink *l)
 {
-    if (l->path == NULL)
-        return 0;
-    int fd = open_file(l->path);
-    if (fd < 0)
+    pthread_mutex_lock(&l->mutex);
+    l->reopen = true;
+    pthread_cond_signal(&l->more);
+    pthread_mutex_unlock(&l->mutex);
+}
+
+int logsink_reconfigure(struct logsink *l, const struct conf_log *c)
+{
+    struct logout *fresh = logout_new(c), *unused;
+    if (fresh == NULL)
         return -1;
-    pump(l);
-    if (l->in_line) /* the new file does not begin with the end of a line */
-        drop_all(l, 0);
-    ev_io_stop(l->loop, &l->writable);
-    fd_close(&l->fd);
-    l->fd = fd;
-    attach(l);
-    pump(l);
+    pthread_mutex_lock(&l->mutex);
+    unused = l->next;
+    l->next = fresh;
+    pthread_cond_signal(&l->more);
+    pthread_mutex_unlock(&l->mutex);
+    logout_free(unused);
     return 0;
 }
 
-uint64_t logsink_dropped(const struct logsink *l)
+bool logsink_flush(struct logsink *l, uint64_t timeout_ms)
 {
-    return l->dropped;
+    uint64_t until = clock_mono_ms() + timeout_ms, now;
+    pthread_mutex_lock(&l->mutex);
+    while (l->ring.len > 0 && (now = clock_mono_ms()) < until)
+        wait_ms(&l->less, &l->mutex, until - now);
+    bool empty = l->ring.len == 0;
+    pthread_mutex_unlock(&l->mutex);
+    return empty;
+}
+
+void logsink_tick(struct logsink *l)
+{
+    pthread_mutex_lock(&l->mutex);
+    int error = l->reopen_error;
+    l->reopen_error = 0;
+    pthread_mutex_unlock(&l->mutex);
+    if (error != 0)
+        log_error("log_reopen_failed", "err=%s remedy=%s", log_q(strerror(error)),
+                  log_q("log.output must be writable; the old file is still used"));
+}
+
+uint64_t logsink_dropped(struct logsink *l)
+{
+    pthread_mutex_lock(&l->mutex);
+    uint64_t n = l->dropped;
+    pthread_mutex_unlock(&l->mutex);
+    return n;
+}
+
+int logsink_trouble(struct logsink *l, uint64_t *since_ms)
+{
+    pthread_mutex_lock(&l->mutex);
+    int error = l->error;
+    *since_ms = error != 0 ? clock_mono_ms() - l->error_ms : 0;
+    pthread_mutex_unlock(&l->mutex);
+    return error;
+}
+
+const struct logerrors *logsink_errors(const struct logsink *l)
+{
+    return l->errors;
 }

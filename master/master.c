@@ -20,7 +20,9 @@
 #include "master/health.h"
 #include "master/listen.h"
 #include "master/lock.h"
+#include "master/loglevel.h"
 #include "master/logsink.h"
+#include "master/logstream.h"
 #include "master/pause.h"
 #include "master/peer.h"
 #include "master/reap.h"
@@ -81,6 +83,8 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
         m->loop_lag_ms = lag;
         peer_introduce_all(m);
         reap_assign(m);
+        loglevel_tick(m);
+        logsink_tick(m->sink);
         health_tick(m);
         turn_part(&m->turn, "health");
         sd_notify_text("WATCHDOG=1");
@@ -121,10 +125,12 @@ static void log_start(const struct master *m)
 /* Everything that may fail; each failure has been logged where it happened. */
 static int set_up(struct master *m)
 {
-    if ((m->sink = logsink_new(m->loop, &m->conf->log)) == NULL) {
+    if ((m->sink = logsink_new(&m->conf->log)) == NULL) {
         m->exit_code = EXIT_CODE_CONFIG;
         return -1;
     }
+    m->own_log = logstream_new(m, &(struct logsink_origin){.kind = "master", .pid = getpid()});
+    logstream_own(m->own_log);
     log_set_level((enum log_level)m->conf->log.level);
     if ((m->lock_fd = lock_take(m->conf, &m->exit_code)) < 0)
         return -1;
@@ -150,9 +156,11 @@ static void tear_down(struct master *m)
     else
         log_info("stopped", "code=%d name=%s msg=%s", (int)m->exit_code, exitcode_name((int)m->exit_code),
                  log_q(exitcode_sentence((int)m->exit_code)));
+    loglevel_free(m);
+    logstream_free(m->own_log);
+    logsink_free(m->sink);
     metrics_free(m->sum);
     metrics_free(m->own);
-    logsink_free(m->sink);
     fd_close(&m->conf_fd);
     fd_close(&m->lock_fd);
     pause_free(m);
@@ -194,6 +202,7 @@ int master_run(const struct master_options *o)
     list_init(&m.orphans);
     list_init(&m.flushes);
     list_init(&m.paused);
+    list_init(&m.levels);
     m.started_ms = clock_mono_ms();
     fd_set_cloexec_from(STDERR_FILENO + 1); /* whatever the caller left open: no child shall have it */
     m.loop = ev_default_loop(EVFLAG_AUTO);

@@ -16,6 +16,8 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "master/health.h"
+#include "master/loglevel.h"
+#include "master/logsink.h"
 #include "master/reconcile.h"
 #include "master/sd.h"
 #include "master/state.h"
@@ -170,7 +172,10 @@ enum exitcode reload_now(struct master *m, struct buf *errors, struct buf *kept)
     if (code == EXIT_CODE_OK) {
         for (int i = 0; i < KIND_COUNT; i++)
             m->wanted[i] = kinds[i].count(m->conf);
-        log_set_level((enum log_level)m->conf->log.level);
+        loglevel_reset(m, "reload");
+        if (logsink_reconfigure(m->sink, &m->conf->log) < 0)
+            log_error("log_open_failed", "output=%s err=%s remedy=%s", log_q(m->conf->log.output),
+                      log_q(strerror(errno)), log_q("the log goes on where it was"));
         reconcile_roll(m, NULL);
         if (k.program)
             reconcile_roll(m, &kinds[KIND_PROGRAM]);

@@ -19,6 +19,7 @@
 #include "ipc/fdmap.h"
 #include "master/control.h"
 #include "master/listen.h"
+#include "master/loglevel.h"
 #include "master/logmux.h"
 #include "master/state.h"
 
@@ -106,7 +107,8 @@ int spawn_child(struct slot *s)
     buf_reset(&s->metrics);
     s->metrics_part = 0;
     s->chan = control_open(s, control[0]);
-    s->log = logmux_new(m, log[0], s->kind->name, s->index, s->generation, pid);
+    s->log = logmux_new(m, log[0], &(struct logsink_origin){s->kind->name, s->index, s->generation, pid});
+    loglevel_tell(s);
     fd_close(&p.null);
     fd_close(&control[1]);
     fd_close(&log[1]);

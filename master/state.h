@@ -18,6 +18,7 @@
 struct slot;
 struct listen_set;
 struct logsink;
+struct logstream;
 struct control_sock;
 
 enum master_phase { MASTER_STARTING, MASTER_RUNNING, MASTER_STOPPING };
@@ -58,6 +59,8 @@ struct master {
 
     struct listen_set *listen;
     struct logsink *sink;
+    struct logstream *own_log; /* of this process itself */
+    struct list levels;        /* of the log, changed at run time (loglevel.c) */
     struct control_sock *control_sock;
     int lock_fd;
     ev_timer lock_watch;

@@ -8,6 +8,9 @@
 #include "common/base/log.h"
 #include "master/health.h"
 #include "master/listen.h"
+#include "master/logerrors.h"
+#include "master/loglevel.h"
+#include "master/logsink.h"
 #include "master/pause.h"
 #include "master/reconcile.h"
 #include "master/slot.h"
@@ -140,6 +143,51 @@ static void add_alarm(const char *text, void *arg)
     json_array_append_new(arg, json_string(text));
 }
 
+/* ------------------------------------------------------------------ the log */
+
+struct list_at {
+    json_t *list;
+    uint64_t now;
+};
+
+static void add_error(const struct logerrors_line *line, void *arg)
+{
+    const struct list_at *at = arg;
+    json_t *o = json_object();
+    json_object_set_new(o, "ms_ago", integer(at->now - line->mono_ms));
+    json_object_set_new(o, "kind", json_string(line->kind));
+    json_object_set_new(o, "slot", integer(line->slot));
+    json_object_set_new(o, "level", json_string(log_level_name(line->level)));
+    json_object_set_new(o, "event", json_string(line->event));
+    json_object_set_new(o, "text", json_string(line->text));
+    json_array_append_new(at->list, o);
+}
+
+static void add_warning(const char *event, uint64_t n, uint64_t last_ms, void *arg)
+{
+    const struct list_at *at = arg;
+    json_t *o = json_object();
+    json_object_set_new(o, "event", json_string(event));
+    json_object_set_new(o, "count", integer(n));
+    json_object_set_new(o, "last_ms_ago", integer(at->now - last_ms));
+    json_array_append_new(at->list, o);
+}
+
+static void add_log(const struct master *m, json_t *o, uint64_t now)
+{
+    struct list_at errors = {json_array(), now}, warnings = {json_array(), now};
+    json_t *log = json_object();
+    logerrors_each(logsink_errors(m->sink), add_error, &errors);
+    logerrors_each_warning(logsink_errors(m->sink), add_warning, &warnings);
+    json_object_set_new(o, "errors", errors.list);
+    json_object_set_new(o, "warnings", warnings.list);
+    json_object_set_new(log, "level", json_string(log_level_name((enum log_level)m->conf->log.level)));
+    json_object_set_new(log, "output", json_string(m->conf->log.output));
+    json_object_set_new(log, "dropped_lines", integer(logsink_dropped(m->sink)));
+    json_object_set_new(log, "levels", loglevel_json(m));
+    json_object_set_new(o, "log", log);
+}
+
 json_t *status_json(const struct master *m)
 {
     uint64_t now = clock_mono_ms();
@@ -164,6 +212,7 @@ json_t *status_json(const struct master *m)
     json_t *alarms = json_array();
     health_each_alarm(m, add_alarm, alarms);
     json_object_set_new(o, "alarms", alarms);
+    add_log(m, o, now);
     json_object_set_new(
         o, "console",
         json_string(listen_address(m->listen, KIND_LISTEN_CONSOLE, 0, address, sizeof address)));

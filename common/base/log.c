@@ -9,9 +9,10 @@
 #include <unistd.h>
 
 #include "common/base/fd.h"
+#include "common/base/str.h"
 
 #define QUOTE_SLOTS 8
-#define QUOTE_MAX   900
+#define QUOTE_MAX   910
 
 enum log_target { TARGET_STDERR, TARGET_MASTER, TARGET_WRITER };
 
@@ -22,7 +23,7 @@ static struct {
     void *writer_arg;
     uint64_t dropped;
     uint64_t told; /* drops already reported */
-    char quoted[QUOTE_SLOTS][QUOTE_MAX + 16];
+    char quoted[QUOTE_SLOTS][QUOTE_MAX];
     unsigned next_quote;
 } state = {.level = LOGL_INFO};
 
@@ -149,31 +150,50 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...)
     errno = saved;
 }
 
-const char *log_qn(const char *text, unsigned long len)
+/* The escape of what stands at text, at most 4 bytes; *used bytes of it are meant. */
+static size_t escape(const char *text, size_t left, char out[4], size_t *used)
 {
     static const char hex[] = "0123456789abcdef";
-    char *out = state.quoted[state.next_quote++ % QUOTE_SLOTS];
-    size_t n = 0;
-    out[n++] = '"';
-    for (unsigned long i = 0; text != NULL && i < len && n < QUOTE_MAX; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c == '"' || c == '\\') {
-            out[n++] = '\\';
-            out[n++] = (char)c;
-        } else if (c == '\n') {
-            out[n++] = '\\';
-            out[n++] = 'n';
-        } else if (c < 0x20 || c == 0x7f) {
-            out[n++] = '\\';
-            out[n++] = 'x';
-            out[n++] = hex[c >> 4];
-            out[n++] = hex[c & 15];
-        } else {
-            out[n++] = (char)c;
-        }
+    unsigned char c = (unsigned char)text[0];
+    size_t n = str_utf8_length(text, left);
+    bool steers = c == 0xc2 && n == 2 && (unsigned char)text[1] < 0xa0; /* C1 */
+    *used = n > 1 && !steers ? n : 1;
+    if (c == '"' || c == '\\' || c == '\n') {
+        memcpy(out, (const char[]){'\\', c == '\n' ? 'n' : (char)c}, 2);
+        return 2;
     }
-    out[n++] = '"';
-    out[n] = '\0';
+    if (c < 0x20 || c == 0x7f || n == 0 || steers) {
+        memcpy(out, (const char[]){'\\', 'x', hex[c >> 4], hex[c & 15]}, 4);
+        return 4;
+    }
+    memcpy(out, text, *used);
+    return *used;
+}
+
+size_t log_quote(char *dst, size_t size, const char *text, size_t len, size_t *used)
+{
+    char piece[4];
+    size_t n = 0, at = 0, step;
+    dst[n++] = '"';
+    while (at < len) {
+        size_t k = escape(text + at, len - at, piece, &step);
+        if (n + k + 2 > size)
+            break;
+        memcpy(dst + n, piece, k);
+        n += k;
+        at += step;
+    }
+    dst[n++] = '"';
+    dst[n] = '\0';
+    if (used != NULL)
+        *used = at;
+    return n;
+}
+
+const char *log_qn(const char *text, unsigned long len)
+{
+    char *out = state.quoted[state.next_quote++ % QUOTE_SLOTS];
+    (void)log_quote(out, sizeof state.quoted[0], text, text == NULL ? 0 : len, NULL);
     return out;
 }
 

@@ -48,9 +48,13 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...)
             log_event(LOGL_DEBUG, __VA_ARGS__);                                                              \
     } while (0)
 
-/* text as a quoted logfmt value: quotes, backslashes and control bytes escaped, cut at about 900 bytes.
+/* text as a quoted logfmt value: quotes, backslashes, control characters and what is no UTF-8 escaped (\" \\ \n
+ * \xNN), cut at about 900 bytes.
  * Returns one of 8 rotating static buffers: use it inside the same log call only. NULL gives "". */
 const char *log_q(const char *text);
 const char *log_qn(const char *text, unsigned long len);
+/* The same into dst (3 bytes or more, NUL-ended): as much as fits, *used of the len bytes. Returns its length. */
+unsigned long log_quote(char *dst, unsigned long size, const char *text, unsigned long len,
+                        unsigned long *used);
 
 #endif

@@ -161,10 +161,10 @@ static const char *check_prefix(const char *prefix)
 
 static const char *check_output(const char *output)
 {
-    if (strcmp(output, "stderr") == 0 || strcmp(output, "syslog") == 0)
+    if (strcmp(output, "stderr") == 0 || strcmp(output, "syslog") == 0 || strcmp(output, "journal") == 0)
         return NULL;
     if (!str_starts(output, "file:"))
-        return "expected stderr, syslog or file:PATH";
+        return "expected stderr, syslog, journal or file:PATH";
     return output[5] == '\0' ? "the path behind file: is missing" : NULL;
 }
 

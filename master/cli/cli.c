@@ -16,6 +16,7 @@ static const struct cli_verb verbs[] = {
     {"scale", scale_main, "change the number of processes of a kind"},
     {"restart", restart_main, "replace the processes one by one"},
     {"reload", reload_main, "read the configuration again"},
+    {"level", level_main, "how much is logged, for all or one process, for a while"},
     {"stop", stop_main, "drain and end the running instance"},
     {"queue", queue_main, "look at the queues, pause, retry, clean them"},
     {"job", job_main, "add a job, look at one, retry, promote, remove it"},

@@ -1,5 +1,5 @@
-"""F21: who reads the log stops, the disk is full (ENOSPC), writing fails (EPIPE). No child is held up, drops are counted
-and told, supervision goes on as ever."""
+"""F21: who reads the log stops, or goes (EPIPE). No child is held up, drops are counted and told, supervision goes on as
+ever. (A disk that is full, broken or slow: f21_log_disk_test.py.)"""
 import os
 import select
 import signal
@@ -122,67 +122,4 @@ def test_the_reader_goes(stalled, ledger):
     Load(dray, ledger, events=100, clients=2, seed="then").start().join()
     ledger.settle()
     wait_for(lambda: dray.metric("dray_log_dropped_total") > 3, 5)
-    assert dray.stop() == 0
-
-
-def test_a_full_disk(make_dray, ledger, tmp_path):
-    """ENOSPC: counted; told once there is room, behind a SIGUSR1 too; the first lines afterwards are whole."""
-    link, good = tmp_path / "log", tmp_path / "good"
-    link.symlink_to(good)
-    dray = make_dray(conf={"log": {"output": "file:%s" % link}})
-    log = logs.Log(str(good))
-    wait_for(lambda: log.records("running"), 5)
-    assert not log.bad_lines()
-    os.unlink(link)
-    link.symlink_to("/dev/full")
-    os.kill(dray.pid, signal.SIGUSR1)
-    old = dray.kill("console", 0)
-    dray.wait_replaced("console", 0, old)
-    wait_for(lambda: dray.metric("dray_log_dropped_total") >= 2, 5)
-    print("figure: with a full disk a worker is replaced in %.2f s" % supervises(dray))
-    Load(dray, ledger, events=200, clients=4).start().join()
-    ledger.settle()
-    wait_settled(dray)
-    assert max(p["loop_lag_ms"] for p in dray.processes()) < 200
-    dropped = dray.metric("dray_log_dropped_total")
-    assert dropped >= 4
-    os.unlink(link)
-    link.symlink_to(good)
-    os.kill(dray.pid, signal.SIGUSR1)
-    dray.kill("console", 0)
-
-    def told():
-        return sum(int(r["n"]) for r in log.records("log_dropped", kind="master"))
-    wait_for(lambda: told() >= dropped, 5, "the log tells how many lines are missing")
-    assert not log.bad_lines()
-    dray.wait_all_up()
-    assert dray.stop() == 0
-    assert log.records("stopped") or log.records()[-1]["kind"] == "master"
-    assert not log.bad_lines() and not [r for r in log.records(level="crit")]
-
-
-def test_a_disk_that_fills_up(make_dray, ledger, tmp_path):
-    """The file grows to its limit in the middle of a line (RLIMIT_FSIZE stands for the disk): EFBIG, not the end."""
-    import resource
-    path = tmp_path / "log"
-    dray = make_dray(conf={"log": {"output": "file:%s" % path}}, start=False)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    dray.start()
-    log = logs.Log(str(path))
-    wait_for(lambda: log.records("running"), 5)
-    size = os.path.getsize(path)
-    resource.prlimit(dray.pid, resource.RLIMIT_FSIZE, (size + 130, hard))
-    old = dray.kill("console", 0)
-    dray.wait_replaced("console", 0, old)
-    supervises(dray)
-    wait_for(lambda: dray.metric("dray_log_dropped_total") >= 2, 5)
-    dropped = dray.metric("dray_log_dropped_total")
-    assert os.path.getsize(path) <= size + 130
-    resource.prlimit(dray.pid, resource.RLIMIT_FSIZE, (soft, hard))
-    dray.kill("console", 0)
-    wait_for(lambda: sum(int(r["n"]) for r in log.records("log_dropped")) >= dropped, 5)
-    Load(dray, ledger, events=50, clients=1).start().join()
-    ledger.settle()
-    assert len(log.bad_lines()) <= 1, "at most the line in which the disk was full"
-    dray.wait_all_up()
     assert dray.stop() == 0

@@ -100,7 +100,7 @@ static const struct {
      "queue.limiter_group_key: has a meaning only with queue.limiter"},
     {SOURCE "queue: { prefix: \"\" }\n", "queue.prefix: must not be empty"},
     {SOURCE "queue: { prefix: \"a b\" }\n", "queue.prefix: must not hold spaces"},
-    {SOURCE "log: { output: stdout }\n", "log.output: expected stderr, syslog or file:PATH"},
+    {SOURCE "log: { output: stdout }\n", "log.output: expected stderr, syslog, journal or file:PATH"},
     {SOURCE "log: { output: \"file:\" }\n", "the path behind file: is missing"},
     {SOURCE "node: { run_dir: \"\" }\n", "node.run_dir: must name a folder"},
     {SOURCE

@@ -29,14 +29,12 @@ static json_t *written(const char *tail)
     char path[] = "/tmp/dray-logsink-XXXXXX", output[64];
     close(mkstemp(path));
     snprintf(output, sizeof output, "file:%s", path);
-    struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
     struct conf_log conf = {.format = CONF_LOG_JSON, .output = output};
-    struct logsink *l = logsink_new(loop, &conf);
+    struct logsink *l = logsink_new(&conf);
     assert_non_null(l);
     struct logsink_origin origin = {.kind = "ingest", .slot = 1, .generation = 2, .pid = 3};
     logsink_write(l, LOGL_WARN, &origin, tail, strlen(tail));
     logsink_free(l);
-    ev_loop_destroy(loop);
     json_t *o = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
     unlink(path);
     return o;

@@ -1,0 +1,162 @@
+/* loglevel - see loglevel.h. The filter stands twice: in the child, which then does not even form the line, and at its
+ * stream here, for what was on its way. */
+#include "master/loglevel.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+#include "common/base/str.h"
+#include "ipc/chan.h"
+#include "master/logmux.h"
+#include "master/slot.h"
+#include "master/state.h"
+
+#define RULES_MAX 32
+
+struct rule {
+    struct list link; /* master.levels */
+    char kind[24];    /* "" = all */
+    int slot;
+    enum log_level level;
+    uint64_t until_ms; /* monotonic; 0: for good */
+};
+
+static enum log_level level_for(const struct master *m, const char *kind, int slot)
+{
+    enum log_level level = (enum log_level)m->conf->log.level;
+    const struct rule *r;
+    int best = -1;
+    list_foreach(r, &m->levels, struct rule, link)
+    {
+        int width = (r->kind[0] != '\0') + (r->slot != LOGLEVEL_ALL);
+        if ((r->kind[0] == '\0' || strcmp(r->kind, kind) == 0) &&
+            (r->slot == LOGLEVEL_ALL || r->slot == slot) && width > best) {
+            best = width;
+            level = r->level;
+        }
+    }
+    return level;
+}
+
+static void send_level(struct slot *s, enum log_level level)
+{
+    struct msg msg = {.type = MSG_LEVEL, .generation = s->generation, .u.level.level = level};
+    if (s->chan != NULL && s->configured)
+        (void)chan_send(s->chan, &msg, NULL, 0);
+}
+
+static void apply_all(struct master *m)
+{
+    struct slot *s;
+    log_set_level(level_for(m, "master", 0));
+    list_foreach(s, &m->slots, struct slot, link)
+    {
+        enum log_level level = level_for(m, s->kind->name, (int)s->index);
+        if (s->log != NULL)
+            logmux_set_level(s->log, level);
+        send_level(s, level);
+    }
+}
+
+static const char *of_whom(const struct rule *r)
+{
+    return r->kind[0] != '\0' ? r->kind : "all";
+}
+
+int loglevel_set(struct master *m, enum log_level level, const char *kind, int slot, uint64_t for_ms)
+{
+    struct rule *r, *found = NULL;
+    unsigned n = 0;
+    list_foreach(r, &m->levels, struct rule, link)
+    {
+        n++;
+        if (strcmp(r->kind, kind != NULL ? kind : "") == 0 && r->slot == slot)
+            found = r;
+    }
+    if (found == NULL && n == RULES_MAX)
+        return -1;
+    if (found == NULL) {
+        found = xcalloc(1, sizeof *found);
+        str_copy(found->kind, kind != NULL ? kind : "", sizeof found->kind);
+        found->slot = slot;
+        list_push_back(&m->levels, &found->link);
+    }
+    found->level = level;
+    found->until_ms = for_ms != 0 ? clock_mono_ms() + for_ms : 0;
+    apply_all(m);
+    log_info("level", "of=%s to=%s for_ms=%llu", of_whom(found), log_level_name(level),
+             (unsigned long long)for_ms);
+    return 0;
+}
+
+static void drop_all(struct master *m)
+{
+    struct rule *r;
+    list_foreach(r, &m->levels, struct rule, link)
+    {
+        list_remove(&r->link);
+        free(r);
+    }
+}
+
+void loglevel_reset(struct master *m, const char *why)
+{
+    bool any = !list_empty(&m->levels);
+    drop_all(m);
+    apply_all(m);
+    if (any)
+        log_info("level", "of=all to=%s why=%s", log_level_name((enum log_level)m->conf->log.level),
+                 log_q(why));
+}
+
+void loglevel_tell(struct slot *s)
+{
+    enum log_level level = level_for(s->master, s->kind->name, (int)s->index);
+    logmux_set_level(s->log, level);
+    if (level != (enum log_level)s->master->conf->log.level)
+        send_level(s, level);
+}
+
+void loglevel_tick(struct master *m)
+{
+    uint64_t now = clock_mono_ms();
+    bool ended = false;
+    struct rule *r;
+    list_foreach(r, &m->levels, struct rule, link)
+    {
+        if (r->until_ms == 0 || now < r->until_ms)
+            continue;
+        log_info("level", "of=%s to=%s why=%s", of_whom(r),
+                 log_level_name((enum log_level)m->conf->log.level), log_q("its time is over"));
+        list_remove(&r->link);
+        free(r);
+        ended = true;
+    }
+    if (ended)
+        apply_all(m);
+}
+
+void loglevel_free(struct master *m)
+{
+    drop_all(m);
+}
+
+json_t *loglevel_json(const struct master *m)
+{
+    uint64_t now = clock_mono_ms();
+    json_t *list = json_array(), *o;
+    const struct rule *r;
+    list_foreach(r, &m->levels, struct rule, link)
+    {
+        json_array_append_new(list, o = json_object());
+        json_object_set_new(o, "kind", r->kind[0] != '\0' ? json_string(r->kind) : json_null());
+        json_object_set_new(o, "slot", r->slot != LOGLEVEL_ALL ? json_integer(r->slot) : json_null());
+        json_object_set_new(o, "level", json_string(log_level_name(r->level)));
+        if (r->until_ms != 0)
+            json_object_set_new(o, "left_ms",
+                                json_integer(r->until_ms > now ? (json_int_t)(r->until_ms - now) : 0));
+    }
+    return list;
+}
