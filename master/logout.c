@@ -106,6 +106,8 @@ struct logout *logout_new(const struct conf_log *c)
     } else if (c->format == CONF_LOG_AUTO) {
         o->style = style_of_stderr();
     }
+    if (o->path == NULL)
+        o->path = xstrdup("");
     if (open_it(o) < 0) {
         int error = errno;
         logout_free(o);
@@ -119,7 +121,7 @@ struct logout *logout_again(const struct logout *old)
 {
     struct logout *o = xcalloc(1, sizeof *o);
     *o = *old;
-    o->path = old->path != NULL ? xstrdup(old->path) : NULL;
+    o->path = xstrdup(old->path);
     if (open_it(o) < 0) {
         int error = errno;
         logout_free(o);
