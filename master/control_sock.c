@@ -97,15 +97,27 @@ static const struct kind *named_kind(const json_t *request, json_t **error)
 
 static json_t *verb_scale(struct master *m, const json_t *request)
 {
-    json_t *error, *n = json_object_get(request, "n");
+    json_t *error, *n = json_object_get(request, "n"), *by = json_object_get(request, "by");
     const struct kind *k = named_kind(request, &error);
+    int done = -1;
     if (k == NULL)
         return error;
-    if (!json_is_integer(n) || json_integer_value(n) < 0 || json_integer_value(n) > UINT_MAX ||
-        reconcile_scale(m, k, (unsigned)json_integer_value(n)) < 0)
-        return refuse(EXIT_CODE_USAGE, "%s can have %d to %u processes", k->name,
-                      k->sends || k->receives ? 1 : 0, k->exclusive ? 1 : k->max);
-    return okay();
+    if (m->phase == MASTER_STOPPING)
+        return refuse(EXIT_CODE_TEMP, "it is stopping");
+    if (json_is_true(json_object_get(request, "auto")))
+        done = scale_auto(m, k);
+    else if (json_is_integer(by) && json_integer_value(by) >= -1000 && json_integer_value(by) <= 1000)
+        done = scale_step(m, k, (int)json_integer_value(by));
+    else if (json_is_integer(n) && json_integer_value(n) >= 0 && json_integer_value(n) <= UINT_MAX)
+        done = scale_set(m, k, (unsigned)json_integer_value(n));
+    if (done < 0 && k->exclusive)
+        return refuse(EXIT_CODE_USAGE, "%s cannot be scaled", k->name);
+    if (done < 0)
+        return refuse(EXIT_CODE_USAGE, "%s can have %u to %u processes", k->name, scale_least(k),
+                      scale_most(k));
+    const struct conf_master *c = &m->conf->master;
+    return json_pack("{s:b,s:i,s:I}", "ok", 1, "wanted", (int)m->wanted[kind_id(k)], "wait_ms",
+                     (json_int_t)(c->health_boot_ms + c->drain_ms + c->health_kill_grace_ms));
 }
 
 static json_t *verb_restart(struct master *m, const json_t *request)

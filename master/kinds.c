@@ -5,18 +5,21 @@
 
 #include "workers/kinds.h"
 
-static unsigned count_program(const struct conf *c)
+static unsigned count_program(const struct conf *c, unsigned cpus)
 {
+    (void)cpus;
     return c->redis.mode == CONF_REDIS_MANAGED ? 1 : 0;
 }
 
-static unsigned count_ingest(const struct conf *c)
+static unsigned count_ingest(const struct conf *c, unsigned cpus)
 {
+    (void)cpus;
     return (unsigned)c->master.processes_ingest;
 }
 
-static unsigned count_console(const struct conf *c)
+static unsigned count_console(const struct conf *c, unsigned cpus)
 {
+    (void)cpus;
     return (unsigned)c->master.processes_console;
 }
 

@@ -17,9 +17,10 @@ enum kind_listen { KIND_LISTEN_NONE, KIND_LISTEN_INGEST, KIND_LISTEN_CONSOLE };
 struct kind {
     const char *name;
     int (*entry)(unsigned slot, char **argv);
-    unsigned (*count)(const struct conf *c); /* processes the configuration asks for */
-    unsigned max;                            /* most that `scale` may ask for */
-    unsigned start_stage, stop_stage;        /* a stage begins when the one before stands, or is gone */
+    /* Processes the configuration asks for; cpus: how many may be used. */
+    unsigned (*count)(const struct conf *c, unsigned cpus);
+    unsigned max;                     /* most that `scale` may ask for */
+    unsigned start_stage, stop_stage; /* a stage begins when the one before stands, or is gone */
     enum kind_listen listen;
     bool sends, receives; /* batches: each sender is linked with each receiver */
     bool hears_health, hears_metrics;

@@ -85,6 +85,8 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
         reap_assign(m);
         loglevel_tick(m);
         logsink_tick(m->sink);
+        usage_tick(m);
+        scale_tick(m);
         health_tick(m);
         turn_part(&m->turn, "health");
         sd_notify_text("WATCHDOG=1");
@@ -220,8 +222,7 @@ int master_run(const struct master_options *o)
     m.own = metrics_new();
     (void)fd_raise_limit((unsigned long)m.conf->master.nofile);
     if (set_up(&m) == 0) {
-        for (int i = 0; i < KIND_COUNT; i++)
-            m.wanted[i] = kinds[i].count(m.conf);
+        scale_start(&m);
         log_start(&m);
         reap_start(&m);
         reap_earlier_runs(&m);

@@ -5,7 +5,6 @@
  */
 #include "master/reconcile.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <sys/wait.h>
 
@@ -264,18 +263,6 @@ void reconcile_slot_failed(struct slot *s)
 }
 
 /* ------------------------------------------------------------------ told by people */
-
-int reconcile_scale(struct master *m, const struct kind *k, unsigned n)
-{
-    bool needed = k->sends || k->receives;
-    if (n > k->max || (needed && n == 0) || k->exclusive) {
-        errno = ERANGE;
-        return -1;
-    }
-    m->wanted[kind_id(k)] = n;
-    log_info("scale", "child_kind=%s n=%u", k->name, n);
-    return 0;
-}
 
 void reconcile_roll(struct master *m, const struct kind *k)
 {

@@ -16,8 +16,6 @@ void reconcile_slot_up(struct slot *s);
 void reconcile_slot_gone(struct slot *s);
 void reconcile_slot_failed(struct slot *s);
 
-/* Processes of a kind from now on; -1 with ERANGE outside of 0 (1 for ingest and delivery) to the kind's max. */
-int reconcile_scale(struct master *m, const struct kind *k, unsigned n);
 /* Replaces every process of kind k (NULL: of all kinds but exclusive ones) one by one, the new one READY before the
  * old one drains. A slot that is FAIL or waits is tried again at once. */
 void reconcile_roll(struct master *m, const struct kind *k);

@@ -32,13 +32,13 @@ static void do_reopen(struct master *m)
 
 static void do_more(struct master *m)
 {
-    if (reconcile_scale(m, &kinds[KIND_DELIVERY], m->wanted[KIND_DELIVERY] + 1) < 0)
+    if (scale_step(m, &kinds[KIND_DELIVERY], +1) < 0)
         log_warn("scale_refused", "n=%u", m->wanted[KIND_DELIVERY] + 1);
 }
 
 static void do_fewer(struct master *m)
 {
-    if (reconcile_scale(m, &kinds[KIND_DELIVERY], m->wanted[KIND_DELIVERY] - 1) < 0)
+    if (scale_step(m, &kinds[KIND_DELIVERY], -1) < 0)
         log_warn("scale_refused", "n=%u", m->wanted[KIND_DELIVERY] - 1);
 }
 

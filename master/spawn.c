@@ -99,6 +99,7 @@ int spawn_child(struct slot *s)
     s->pid = pid;
     s->generation = ++m->last_generation;
     s->n_linked = 0;
+    usage_begin(s);
     memset(&s->beat, 0, sizeof s->beat);
     s->left = 0;
     buf_reset(&s->stats);

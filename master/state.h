@@ -12,6 +12,7 @@
 #include "common/metrics/metrics.h"
 #include "master/kinds.h"
 #include "master/master.h"
+#include "master/scale.h"
 #include "common/base/restart.h"
 #include "master/turn.h"
 
@@ -40,8 +41,9 @@ struct master {
     char node[UUID_SIZE]; /* of this host, kept in state_dir */
     uint64_t run;         /* of this master, ever rising on this host */
 
-    struct list slots; /* struct slot */
-    unsigned wanted[KIND_COUNT];
+    struct list slots;           /* struct slot */
+    unsigned wanted[KIND_COUNT]; /* processes; changed by scale.c alone */
+    struct scale scale;
     uint32_t last_generation;
     unsigned stage;            /* start stage reached, or stop stage under way */
     uint64_t stop_deadline_ms; /* monotonic */

@@ -138,6 +138,35 @@ static json_t *queues_json(const struct master *m)
     return list;
 }
 
+static json_t *scale_json(const struct master *m)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < KIND_COUNT; i++) {
+        unsigned up = 0, failed = 0, present = 0;
+        const struct slot *s;
+        if (kinds[i].exclusive)
+            continue;
+        list_foreach(s, &m->slots, struct slot, link)
+        {
+            if (s->kind != &kinds[i])
+                continue;
+            present++;
+            up += s->state == SLOT_UP && !s->retired && s->replaces == NULL;
+            failed += s->state == SLOT_FAIL;
+        }
+        json_t *o = json_pack("{s:s,s:i,s:i,s:i,s:i,s:i,s:s}", "kind", kinds[i].name, "wanted",
+                              (int)m->wanted[i], "configured", (int)m->scale.configured[i], "up", (int)up,
+                              "present", (int)present, "failed", (int)failed, "by", scale_by(m, &kinds[i]));
+        if (i == KIND_DELIVERY) {
+            json_object_set_new(o, "autoscale", json_string(m->scale.autoscale.word));
+            json_object_set_new(o, "busy", json_real(m->scale.busy));
+            json_object_set_new(o, "cpus", json_string(m->scale.cpus.why));
+        }
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
 static void add_alarm(const char *text, void *arg)
 {
     json_array_append_new(arg, json_string(text));
@@ -207,6 +236,7 @@ json_t *status_json(const struct master *m)
     json_array_append_new(processes, master_json(m, now));
     list_foreach(s, &m->slots, struct slot, link) json_array_append_new(processes, process_json(s, now));
     json_object_set_new(o, "processes", processes);
+    json_object_set_new(o, "scale", scale_json(m));
     json_object_set_new(o, "ingest", ingest_json(m));
     json_object_set_new(o, "queues", queues_json(m));
     json_t *alarms = json_array();

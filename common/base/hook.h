@@ -41,6 +41,8 @@ void hook_pass_half(enum hook_point p, int fd, const struct iovec *iov, int n);
 #define HOOK_SENT(name)             hook_pass_later(HOOK_##name)
 #define HOOK_WRITTEN()              hook_written()
 #define HOOK_HALF(name, fd, iov, n) hook_pass_half(HOOK_##name, fd, iov, n)
+/* Where /proc and /sys are looked for: the environment's DRAY_TEST_ROOT. */
+const char *hook_root(const char *otherwise);
 #else
 #define hook_at(name)                 ((void)0)
 #define hook_at_data(name, data, len) ((void)0)
@@ -50,6 +52,7 @@ void hook_pass_half(enum hook_point p, int fd, const struct iovec *iov, int n);
 #define HOOK_SENT(name)               ((void)0)
 #define HOOK_WRITTEN()                ((void)0)
 #define HOOK_HALF(name, fd, iov, n)   ((void)0)
+#define hook_root(otherwise)          (otherwise)
 #endif
 
 #endif

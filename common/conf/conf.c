@@ -2,7 +2,6 @@
 #include "common/conf/conf.h"
 
 #include <limits.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,15 +76,12 @@ const char *conf_destination_queue(const struct conf_destination *d)
     return d->queue[0] != '\0' ? d->queue : d->id;
 }
 
-unsigned conf_delivery_processes(const struct conf *c)
+unsigned conf_delivery_processes(const struct conf *c, unsigned cpus)
 {
     enum { MOST = 64 };
     if (c->master.processes_delivery != CONF_AUTO)
         return (unsigned)c->master.processes_delivery;
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    return n < 1 ? 1 : n > MOST ? MOST : (unsigned)n;
+    return cpus < 1 ? 1 : cpus > MOST ? MOST : cpus;
 }
 
 char *conf_run_path(const struct conf *c, const char *name, char *dst, size_t size)

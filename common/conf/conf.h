@@ -184,8 +184,8 @@ void conf_programs_keep_places(struct conf *fresh, const struct conf *old);
  * concerned counts as well: a process is of one definition. Places beyond the end are empty. */
 bool conf_program_differs(const struct conf *a, const struct conf *b, size_t place);
 #define CONF_PROGRAMS_MAX 64
-/* Processes of delivery: "auto" is the number of CPUs this process may use. */
-unsigned conf_delivery_processes(const struct conf *c);
+/* Processes of delivery: "auto" is the number of CPUs that may be used (common/base/cpus.h), at most 64. */
+unsigned conf_delivery_processes(const struct conf *c, unsigned cpus);
 /* Files of the instance: run_dir/control.sock, run_dir/redis.sock, ... Returns dst. */
 char *conf_run_path(const struct conf *c, const char *name, char *dst, size_t size);
 char *conf_state_path(const struct conf *c, const char *name, char *dst, size_t size);

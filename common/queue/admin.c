@@ -109,7 +109,19 @@ bool queue_state_of(const char *word, enum queue_state *state)
 
 /* ---- counts */
 
-enum { C_WAIT, C_ACTIVE, C_DELAYED, C_PAUSED, C_COMPLETED, C_FAILED, C_AGE, C_LATE, C_IS_PAUSED, COUNTS };
+enum {
+    C_WAIT,
+    C_ACTIVE,
+    C_DELAYED,
+    C_PAUSED,
+    C_COMPLETED,
+    C_FAILED,
+    C_AGE,
+    C_LATE,
+    C_IS_PAUSED,
+    C_LONGEST,
+    COUNTS
+};
 
 struct count {
     struct queue_call call;
@@ -137,7 +149,9 @@ static void on_counts(struct queue_call *c, enum queue_status s, const char *why
                                     .failed = v[C_FAILED],
                                     .oldest_wait_ms = v[C_AGE],
                                     .promote_lag_ms = v[C_LATE],
-                                    .is_paused = v[C_IS_PAUSED] != 0};
+                                    .is_paused = v[C_IS_PAUSED] != 0,
+                                    .longest_known = reply->element[C_LONGEST]->integer >= 0,
+                                    .longest_wait_ms = v[C_LONGEST]};
     }
     n->fn(s, &out, n->arg);
 }

@@ -128,6 +128,9 @@ struct queue_counts {
     uint64_t wait, active, delayed, paused, completed, failed;
     uint64_t oldest_wait_ms; /* age of the job that is next */
     uint64_t promote_lag_ms; /* how late the oldest due delayed job is */
+    uint64_t
+        longest_wait_ms; /* for how long a job has been waiting at most, by Redis' time; see counts.lua */
+    bool longest_known;
     bool is_paused;
 };
 struct queue_tick_events {

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/base/cpus.h"
+#include "common/base/hook.h"
 #include "master/cli/cli.h"
 #include "master/cli/control.h"
 
@@ -53,8 +55,13 @@ static void print_summary(const char *path, const struct conf *c)
            (unsigned long long)c->master.processes_ingest);
     for (size_t i = 0; i < c->n_listeners; i++)
         printf("%s%s", i > 0 ? ", " : "", c->listeners[i].address);
-    printf("; %u delivery; %zu source%s to %zu destination%s; Redis ", conf_delivery_processes(c),
-           c->n_sources, c->n_sources == 1 ? "" : "s", c->n_destinations, c->n_destinations == 1 ? "" : "s");
+    struct cpus cpus;
+    cpus_look(hook_root(""), &cpus);
+    printf("; %u delivery", conf_delivery_processes(c, cpus.usable));
+    if (c->master.processes_delivery == CONF_AUTO)
+        printf(" (auto: %s)", cpus.why);
+    printf("; %zu source%s to %zu destination%s; Redis ", c->n_sources, c->n_sources == 1 ? "" : "s",
+           c->n_destinations, c->n_destinations == 1 ? "" : "s");
     if (c->redis.mode == CONF_REDIS_MANAGED)
         printf("managed in %s\n", conf_state_path(c, c->redis.managed_dir, redis, sizeof redis));
     else /* the URL may hold a password: its address is what stands behind the last @ */

@@ -115,7 +115,7 @@ def test_a_worker_that_ends_meanwhile_leaves_nothing_locked(make_dray, sink, led
     r = dray.redis()
     wait_for(lambda: r.llen("{dray}:sink:active") > 0, 10)
     os.kill(pid, signal.SIGSTOP)
-    dray.cli("scale", "delivery", "1")
+    dray.cli("scale", "delivery", "1", "--no-wait")
     record = wait_for(lambda: dray.log.records("child_drained", child_kind="delivery"), 10)[0]
     os.kill(pid, signal.SIGCONT)
     assert int(record["left"]) > 0

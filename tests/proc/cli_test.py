@@ -53,7 +53,7 @@ def test_version(make_dray):
     (["run", "--set"], "dray run: --set needs a value"), (["run", "-c"], "dray run: -c needs a value"),
     (["status", "--bogus"], "dray status: --bogus is no option here"), (["send", "-x"], "dray send: -x is no option here"),
     (["--bogus"], "dray: --bogus is no option here"), (["stop", "--now=1"], "--now=1 is no option here"),
-    (["scale", "delivery", "-1"], "dray scale: -1"), (["version", "2"], "one word too many"),
+    (["scale", "delivery", "-1x"], "-1x is not a number"), (["scale", "-1"], "a kind and a number"), (["version", "2"], "one word too many"),
     (["queue", "ls", "x"], "one word too many: x"), (["queue", "show"], "a queue's name or a job's id"),
     (["queue", "list"], "not list"), (["help", "--bogus"], "no such verb"),
 ])
@@ -96,12 +96,16 @@ def test_status_scale_restart_reload_stop(dray):
                 "loop_lag_ms"} <= set(p)
         assert p["state"] in ("idle", "boot", "up", "drain", "kill", "wait", "fail")
 
-    assert dray.cli("scale", "delivery", "3").returncode == 0
-    wait_for(lambda: len(dray.processes("delivery", "up")) == 3, 10)
-    assert dray.cli("scale", "delivery", "1").returncode == 0
+    for word, want, by in (("3", 3, "hand"), ("+1", 4, "hand"), ("-3", 1, "hand"), ("auto", 2, "configuration")):
+        result = dray.cli("scale", "delivery", word)
+        assert (result.returncode, result.stdout) == (0, "delivery: %d up\n" % want), result
+        entry = next(e for e in dray.status()["scale"] if e["kind"] == "delivery")
+        assert (entry["wanted"], entry["configured"], entry["up"], entry["present"], entry["by"]) == (want, 2, want, want, by)
+        assert len(dray.processes("delivery", "up")) == len(dray.processes("delivery")) == want
+    assert dray.cli("scale", "delivery", "1", "--no-wait").stdout == "delivery: 1 wanted\n"
     wait_for(lambda: len(dray.processes("delivery")) == 1, 15)
-    assert dray.cli("scale", "delivery", "65").returncode == 64
-    assert dray.cli("scale", "nothing", "1").returncode == 64
+    for words in (("delivery", "65"), ("delivery", "0"), ("delivery", "-1"), ("nothing", "1"), ("program", "2"), ("console", "+1")):
+        assert dray.cli("scale", *words).returncode == 64, words
 
     old = dray.pid_of("ingest")
     assert dray.cli("restart", "ingest").returncode == 0

@@ -65,7 +65,7 @@ static void test_forms(void **state)
     assert_int_equal(c->master.restart_degraded_at.count, 5);
     assert_int_equal(c->master.restart_degraded_at.period_ms, 120000);
     assert_true(c->master.restart_jitter == 0.25);
-    assert_int_equal(conf_delivery_processes(c), 3);
+    assert_int_equal(conf_delivery_processes(c, 7), 3);
     assert_int_equal(c->redis.managed_appendfsync, CONF_FSYNC_NO);
     assert_string_equal(c->log.output, "file:/tmp/x y.log");
     assert_non_null(conf_find_source(c, "web"));
@@ -342,9 +342,9 @@ static void test_paths_and_processes(void **state)
     assert_string_equal(conf_state_path(t->conf, "redis", path, sizeof path), "lib/redis");
     assert_string_equal(conf_state_path(t->conf, "/data/redis", path, sizeof path), "/data/redis");
     assert_string_equal(conf_redis_url(t->conf, path, sizeof path), "unix:///run/d/redis.sock");
-    cpu_set_t set;
-    assert_int_equal(sched_getaffinity(0, sizeof set, &set), 0);
-    assert_int_equal(conf_delivery_processes(t->conf), CPU_COUNT(&set) > 64 ? 64 : CPU_COUNT(&set));
+    static const unsigned cpus[][2] = {{0, 1}, {1, 1}, {6, 6}, {64, 64}, {65, 64}, {4096, 64}};
+    for (size_t i = 0; i < sizeof cpus / sizeof *cpus; i++)
+        assert_int_equal(conf_delivery_processes(t->conf, cpus[i][0]), cpus[i][1]);
     expect_ok(t, "redis: { mode: standalone, url: \"redis://h:1/2\" }\n" SOURCE, NULL);
     assert_string_equal(conf_redis_url(t->conf, path, sizeof path), "redis://h:1/2");
 }

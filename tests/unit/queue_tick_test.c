@@ -1,4 +1,5 @@
 /* queue_tick_test - promotion, the lease, the stalled check, sweeps, counts: as queue_test. */
+#include "common/base/clock.h"
 #include "tests/unit/queue_rig.h"
 
 /* ---- tick */
@@ -283,6 +284,71 @@ static void counting(void **state)
     assert_true(g->counts.is_paused);
 }
 
+/* A job that came so many ms ago, promoted by dray and taken (0: never) so many ms ago. */
+static void plant_aged(const char *id, const char *opts, int64_t came, int64_t due, int64_t taken)
+{
+    int64_t now = (int64_t)clock_wall_ms();
+    server_ask(&server, "HSET " B "%s name n data {} opts %s timestamp %lld", id, opts,
+               (long long)(now - came));
+    if (due != 0)
+        server_ask(&server, "HSET " B "%s dray:due %lld", id, (long long)(now - due));
+    if (taken != 0)
+        server_ask(&server, "HSET " B "%s processedOn %lld", id, (long long)(now - taken));
+    server_ask(&server, "LPUSH " B "wait %s", id);
+}
+
+/* In seconds; -1: not known. */
+static long long longest(struct rig *g)
+{
+    queue_count(g->q, on_counts, g);
+    assert_int_equal(wait_for(g), QUEUE_OK);
+    return g->counts.longest_known ? (long long)(g->counts.longest_wait_ms + 500) / 1000 : -1;
+}
+
+static void for_how_long_jobs_wait(void **state)
+{
+    struct rig *g = *state;
+    assert_int_equal(longest(g), 0); /* nobody waits */
+    plant("foreign", "{}");
+    server_ask(&server, "HDEL " B "foreign timestamp");
+    assert_int_equal(longest(g), -1);
+    plant_aged("plain", "{}", 20000, 0, 0);
+    assert_int_equal(longest(g), 20);
+    plant_aged("lifo", "{}", 1000, 0, 0); /* served first, and younger: lifo, or a better priority */
+    server_ask(&server, "LREM " B "wait 0 lifo");
+    server_ask(&server, "RPUSH " B "wait lifo");
+    assert_int_equal(longest(g), 20);
+    /* Asked to come later, promoted by Bull: it waits since it was due. */
+    plant_aged("late", "{\"attempts\":3,\"delay\":3570000}", 3600000, 0, 0);
+    assert_int_equal(longest(g), 30);
+    plant_aged("again", "{}", 3600000, 40000, 90000); /* promoted by dray: that is written down */
+    assert_int_equal(longest(g), 40);
+    plant_aged("back", "{}", 3600000, 400000, 1000); /* in hand since: nobody knows */
+    plant_aged("future", "{}", -3600000, 0, 0);
+    server_ask(&server, "LPUSH " B "wait ghost odd");
+    server_ask(&server, "SET " B "odd x");
+    assert_int_equal(longest(g), 40);
+    server_ask(&server, "SET " B "dray:hold x");
+    assert_int_equal(longest(g), -1); /* they wait for the one that is on hold */
+    server_ask(&server, "DEL " B "dray:hold");
+    server_ask(&server, "RENAME " B "wait " B "paused");
+    server_ask(&server, "SET " B "meta-paused 1");
+    assert_int_equal(longest(g), 0);
+}
+
+static void when_a_promoted_job_was_due_is_kept(void **state)
+{
+    struct rig *g = *state;
+    struct ticks t = {0};
+    plant_aged("d", "{}", 3600000, 0, 0);
+    server_ask(&server, "DEL " B "wait");
+    server_ask(&server, "ZADD " B "delayed 4096 d");
+    queue_tick_start(g->q, &tick_events, &t);
+    assert_true(loop_until(loop, &t.promoted_any));
+    queue_tick_stop(g->q);
+    assert_int_equal(longest(g), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +364,8 @@ int main(void)
         T(a_failed_stall_honours_the_options),
         T(old_finished_jobs_are_swept),
         T(counting),
+        T(for_how_long_jobs_wait),
+        T(when_a_promoted_job_was_due_is_kept),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);
 }

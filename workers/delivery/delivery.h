@@ -59,7 +59,7 @@ struct job {
 struct lane_metrics { /* of all lanes with the same label */
     const char *label;
     struct metric *added, *completed, *failed, *delayed, *handed_back, *requeued, *stalled_out, *lock_lost;
-    struct metric *jobs[6], *oldest, *promote_lag;
+    struct metric *jobs[6], *oldest, *promote_lag, *longest;
 };
 
 struct dest_metrics {
@@ -124,7 +124,10 @@ struct lane { /* a queue that is worked on */
     bool want_arm;       /* the queue was found empty: its waker is armed soon */
     uint64_t counted_ms; /* last counts as holder of the tick lease; 0: there are none */
     struct queue_counts counts;
-    struct { /* of an ordered lane, see order.c */
+    bool asking_longest; /* a call is on the way */
+    bool longest_known;
+    uint64_t longest_seen_ms, longest_wait_ms; /* when it was told; monotonic, 0: never */
+    struct {                                   /* of an ordered lane, see order.c */
         bool wanted, held, parting;
         uint64_t tried_ms;      /* monotonic; when somebody else was found to hold it */
         uint64_t not_before_ms; /* monotonic; nothing is taken until then */

@@ -49,6 +49,7 @@ static void make_lane_metrics(struct metrics *m, struct lane_metrics *x)
         x->jobs[i] = metrics_series(m, METRIC_QUEUE_JOBS, id, states[i], NULL);
     x->oldest = metrics_series(m, METRIC_QUEUE_OLDEST, id, "wait", NULL);
     x->promote_lag = metrics_series(m, METRIC_PROMOTE_LAG, id, NULL);
+    x->longest = metrics_series(m, METRIC_QUEUE_OLDEST_WAIT, id, NULL);
 }
 
 static struct lane_metrics *label(struct delivery *d, const char *name)

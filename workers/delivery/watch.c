@@ -1,6 +1,9 @@
 /* watch - the queue's tick as metrics and log lines. Whoever of the fleet holds a queue's tick lease counts it; when the
  * lease has gone elsewhere the gauges here are set to nothing, so that the sum over the processes stays true. Each second
  * also begins a new allowance of lines on failed jobs.
+ *
+ * How long jobs wait is what the master scales by, on every host: where it does so, its slot 0 asks for queues whose tick is
+ * another's. An unknown age is not told at all.
  */
 #include "common/base/clock.h"
 #include "common/base/hook.h"
@@ -58,6 +61,63 @@ static void show(const struct delivery *d, const struct lane_metrics *m)
     metric_set(m->promote_lag, (double)sum.promote_lag_ms / 1000.0);
 }
 
+/* ---- for how long jobs wait */
+
+/* Could more processes shorten it? Not where one does all the work, a limit is set, or somebody wants to be left alone. */
+static bool more_would_help(const struct lane *l, uint64_t now_ms)
+{
+    return l->mode != CONF_MODE_STRICT && l->options.limiter_jobs == 0 && !l->home->paused &&
+           l->dest->paused_until_ms <= now_ms;
+}
+
+static void show_longest(const struct delivery *d, const struct lane_metrics *m)
+{
+    uint64_t now_ms = clock_mono_ms(), longest = 0;
+    bool known = false;
+
+    for (size_t i = 0; i < d->n_lanes; i++) {
+        const struct lane *l = &d->lanes[i];
+
+        if (l->m != m || !l->longest_known || now_ms - l->longest_seen_ms >= COUNTS_FRESH_MS)
+            continue;
+        known = true;
+        if (l->longest_wait_ms > longest && more_would_help(l, now_ms))
+            longest = l->longest_wait_ms;
+    }
+    if (known)
+        metric_set(m->longest, (double)longest / 1000.0);
+    else
+        metric_unset(m->longest);
+}
+
+static void note_longest(struct lane *l, const struct queue_counts *c)
+{
+    l->longest_seen_ms = clock_mono_ms();
+    l->longest_known = c->longest_known;
+    l->longest_wait_ms = c->longest_wait_ms;
+}
+
+static void on_longest(enum queue_status s, const struct queue_counts *c, void *arg)
+{
+    struct lane *l = arg;
+
+    l->asking_longest = false;
+    if (s == QUEUE_OK)
+        note_longest(l, c);
+}
+
+/* A partition is looked after by the host that has it. */
+static void ask_longest(struct lane *l)
+{
+    const struct delivery *d = l->dest->d;
+
+    if (child_slot(d->child) != 0 || child_config(d->child)->master.autoscale_max == 0 || lane_ordered(l) ||
+        l->counted_ms != 0 || l->asking_longest || redis_state(d->redis) != REDIS_READY)
+        return;
+    l->asking_longest = true;
+    queue_count(l->queue, on_longest, l);
+}
+
 static void on_counted(struct queue *q, const struct queue_counts *c, void *arg)
 {
     struct lane *l = arg;
@@ -65,7 +125,9 @@ static void on_counted(struct queue *q, const struct queue_counts *c, void *arg)
     (void)q;
     l->counted_ms = clock_mono_ms();
     l->counts = *c;
+    note_longest(l, c);
     show(l->dest->d, l->m);
+    show_longest(l->dest->d, l->m);
 }
 
 void watch_start(struct lane *l)
@@ -94,4 +156,8 @@ void watch_second(struct delivery *d)
         l->counted_ms = 0;
         show(d, l->m);
     }
+    for (size_t i = 0; i < d->n_lanes; i++)
+        ask_longest(&d->lanes[i]);
+    for (size_t i = 0; i < d->n_labels; i++)
+        show_longest(d, &d->labels[i]);
 }

@@ -37,7 +37,7 @@ if #due > 0 then
       else
         call('LPUSH', list, id)
       end
-      call('HSET', B .. id, 'delay', '0')
+      call('HSET', B .. id, 'delay', '0', 'dray:due', string.format('%.0f', now))
       call('PUBLISH', channel, id)
       moved[#moved + 1] = id
     end
