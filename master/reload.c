@@ -171,13 +171,10 @@ enum exitcode reload_now(struct master *m, struct buf *errors, struct buf *kept)
         }
     }
     if (code == EXIT_CODE_OK) {
-        for (int i = 0; i < KIND_COUNT; i++)
-            m->wanted[i] = kinds[i].count(m->conf);
         loglevel_reset(m, "reload");
         if (logsink_reconfigure(m->sink, &m->conf->log) < 0)
             log_error("log_open_failed", "output=%s err=%s remedy=%s", log_q(m->conf->log.output),
                       log_q(strerror(errno)), log_q("the log goes on where it was"));
-        log_set_level((enum log_level)m->conf->log.level);
         reconcile_roll(m, NULL);
         if (k.program)
             reconcile_roll(m, &kinds[KIND_PROGRAM]);
