@@ -15,6 +15,7 @@
 #include "common/base/mem.h"
 #include "common/base/sig.h"
 #include "common/base/str.h"
+#include "master/confine.h"
 #include "master/control_sock.h"
 #include "master/flush.h"
 #include "master/health.h"
@@ -138,7 +139,7 @@ static int set_up(struct master *m)
         return -1;
     m->exit_code = EXIT_CODE_NOPERM;
     if (lock_identity(m->conf, m->node, &m->run) < 0 || (m->listen = listen_open(m->conf)) == NULL ||
-        (m->control_sock = control_sock_open(m)) == NULL)
+        (m->control_sock = control_sock_open(m)) == NULL || confine_start(m, &m->exit_code) < 0)
         return -1;
     m->exit_code = EXIT_CODE_OSERR;
     if (reload_seal(m) < 0)
@@ -152,6 +153,7 @@ static void tear_down(struct master *m)
     struct slot *s;
     list_foreach(s, &m->slots, struct slot, link) slot_free(s);
     control_sock_close(m->control_sock);
+    confine_stop(m);
     listen_close(m->listen);
     if (m->exit_code == EXIT_CODE_OK)
         log_info("stopped", "");

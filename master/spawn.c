@@ -11,12 +11,15 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "common/base/exitcode.h"
 #include "common/base/fd.h"
 #include "common/base/hook.h"
+#include "common/base/log.h"
 #include "ipc/fdmap.h"
+#include "master/confine.h"
 #include "master/control.h"
 #include "master/listen.h"
 #include "master/loglevel.h"
@@ -26,6 +29,7 @@
 #define SPAWN_LISTEN_MAX 64
 
 struct plan {
+    struct confine_plan confine;
     int null, log, control;
     const int *listen;
     size_t n_listen;
@@ -54,6 +58,19 @@ static int place(const struct plan *p)
     return 0;
 }
 
+/* A line of the log, as a child would write it. */
+static void tell_failed(const char *step)
+{
+    static const char head[] = {LOG_TAG, '0' + LOGL_CRIT};
+    static const char event[] = "event=confine_failed step=\"";
+    const struct iovec pieces[] = {{(void *)(uintptr_t)head, sizeof head},
+                                   {(void *)(uintptr_t)event, sizeof event - 1},
+                                   {(void *)(uintptr_t)step, strlen(step)},
+                                   {(void *)(uintptr_t) "\"\n", 2}};
+    if (writev(FDMAP_LOG, pieces, sizeof pieces / sizeof *pieces) < 0)
+        _exit(EXIT_CODE_NOPERM);
+}
+
 static void run_child(const struct plan *p, const char *path, char *const argv[])
 {
     (void)setpgid(0, 0); /* a terminal's Ctrl-C is the master's to interpret */
@@ -65,7 +82,12 @@ static void run_child(const struct plan *p, const char *path, char *const argv[]
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     if (place(p) < 0)
         _exit(EXIT_CODE_OSERR);
-    execv(path, argv);
+    const char *failed = confine_apply(&p->confine);
+    if (failed != NULL) {
+        tell_failed(failed);
+        _exit(EXIT_CODE_NOPERM);
+    }
+    execve(path, argv, p->confine.environment);
     _exit(EXIT_CODE_EXEC);
 }
 
@@ -89,8 +111,13 @@ int spawn_child(struct slot *s)
         goto fail;
     p.control = control[1];
     p.log = log[1];
+    confine_plan(s, &p.confine);
     HOOK_POINT(child_unforked);
     pid_t pid = fork();
+    int error = errno;
+    if (pid != 0)
+        confine_plan_end(&p.confine);
+    errno = error;
     if (pid < 0)
         goto fail;
     if (pid == 0)

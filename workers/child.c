@@ -127,6 +127,7 @@ static enum exitcode on_config(struct child *c, const struct msg *m, const int *
         return EXIT_CODE_PROTOCOL;
     }
     log_set_level((enum log_level)c->conf->log.level);
+    child_boot_core(c->conf->master.core == CONF_CORE_ON);
     c->configured = true;
     c->generation = m->generation;
     c->epoch = k->epoch;

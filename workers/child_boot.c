@@ -92,6 +92,32 @@ static void on_masters_business(int signo)
     (void)signo;
 }
 
+/* The death signal (prctl) of a child whose loop still turns would be a second, worse DRAIN: it sees EOF and drains for
+ * CHILD_ORPHAN_MS. One that hangs sees nothing, and nobody is left to kill it: for it the signal winds the clock that
+ * ends it, later than any drain would. Sent by somebody else while the master lives, it does nothing. */
+static void on_masters_death(int signo)
+{
+    if (getppid() == signalled->parent)
+        return;
+    (void)signal(signo, SIG_DFL);
+    (void)alarm(2 * CHILD_ORPHAN_MS / 1000);
+}
+
+static void set_death_signal(struct child *c)
+{
+    struct sigaction sa = {.sa_handler = on_masters_death, .sa_flags = SA_RESTART};
+    sigemptyset(&sa.sa_mask);
+    c->parent = getppid();
+    if (sigaction(SIGALRM, &sa, NULL) == 0 && prctl(PR_SET_PDEATHSIG, SIGALRM) < 0)
+        log_warn("death_signal_failed", "error=%s", log_q(strerror(errno)));
+}
+
+void child_boot_core(bool wanted)
+{
+    if (prctl(PR_SET_DUMPABLE, wanted ? 1 : 0) < 0)
+        log_warn("dumpable_failed", "error=%s", log_q(strerror(errno)));
+}
+
 void child_boot_signals(struct child *c)
 {
     static const int masters[] = {SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU};
@@ -103,4 +129,5 @@ void child_boot_signals(struct child *c)
     (void)sigaction(SIGTERM, &term, NULL);
     for (size_t i = 0; i < sizeof masters / sizeof *masters; i++)
         (void)sigaction(masters[i], &nothing, NULL);
+    set_death_signal(c);
 }

@@ -28,6 +28,7 @@ struct child {
     ev_timer deadline; /* of a drain that no master watches */
     ev_async term;     /* SIGTERM */
     volatile sig_atomic_t term_pid;
+    pid_t parent; /* the master, while it lives */
 
     struct {
         ev_timer timer;
@@ -62,6 +63,9 @@ void child_boot_title(char **argv, const char *kind, unsigned slot);
 /* SIGTERM wakes c->term (c->term_pid says who sent it); signals that are the master's business do nothing here. They
  * are caught, not ignored, so that a program which this process executes begins with the defaults. */
 void child_boot_signals(struct child *c);
+/* Whether a crash writes a core file and a debugger of the same user gets in; not: its memory is closed to its siblings,
+ * which may be the same user. */
+void child_boot_core(bool wanted);
 
 /* child_config.c: checks the memfd against what the message says and reads the configuration out of it. Closes fd.
  * OK, or the code to end with (told in the log). */

@@ -106,11 +106,12 @@ const char *user_become(const struct user *u)
 {
     uid_t r, e, s;
     gid_t gr, ge, gs;
-    if (setgroups(u->n_groups, u->groups) < 0)
+    /* The C library's own would have every thread do the same, and lock for it: after a fork there is but one. */
+    if (syscall(SYS_setgroups, u->n_groups, u->groups) < 0)
         return "setgroups";
-    if (setresgid(u->gid, u->gid, u->gid) < 0)
+    if (syscall(SYS_setresgid, u->gid, u->gid, u->gid) < 0)
         return "setresgid";
-    if (setresuid(u->uid, u->uid, u->uid) < 0)
+    if (syscall(SYS_setresuid, u->uid, u->uid, u->uid) < 0)
         return "setresuid";
     errno = EPERM;
     if (getresuid(&r, &e, &s) < 0 || r != u->uid || e != u->uid || s != u->uid ||
@@ -120,8 +121,8 @@ const char *user_become(const struct user *u)
         return NULL;
     if (drop_capabilities() < 0)
         return "capset";
-    if (setresuid((uid_t)-1, 0, (uid_t)-1) == 0 || setuid(0) == 0 || setgroups(0, NULL) == 0 ||
-        (u->gid != 0 && setgid(0) == 0)) {
+    if (syscall(SYS_setresuid, -1, 0, -1) == 0 || syscall(SYS_setuid, 0) == 0 ||
+        syscall(SYS_setgroups, 0, NULL) == 0 || (u->gid != 0 && syscall(SYS_setgid, 0) == 0)) {
         errno = EPERM;
         return "the check that root is out of reach";
     }

@@ -189,6 +189,10 @@ unsigned conf_delivery_processes(const struct conf *c, unsigned cpus);
 /* Files of the instance: run_dir/control.sock, run_dir/redis.sock, ... Returns dst. */
 char *conf_run_path(const struct conf *c, const char *name, char *dst, size_t size);
 char *conf_state_path(const struct conf *c, const char *name, char *dst, size_t size);
+/* Of the managed Redis, in run_dir. Where it runs as another user than the master, the first is a link to the second,
+ * which stands in a folder of its own. */
+#define CONF_REDIS_SOCKET     "redis.sock"
+#define CONF_REDIS_SOCKET_OWN "redis/sock"
 /* The Redis URL in force: for mode managed, unix://RUN_DIR/redis.sock. Returns dst. */
 char *conf_redis_url(const struct conf *c, char *dst, size_t size);
 

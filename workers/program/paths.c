@@ -25,7 +25,12 @@ static int absolute_path(const char *path, char dst[LOCKFILE_PATH_MAX])
 static int find_paths(struct program *p, const struct conf *conf)
 {
     char path[LOCKFILE_PATH_MAX];
-    if (absolute_path(conf_run_path(conf, "redis.sock", path, sizeof path), p->socket) != 0 ||
+    char target[sizeof CONF_REDIS_SOCKET_OWN] = "";
+    const char *socket = CONF_REDIS_SOCKET;
+    if (readlink(conf_run_path(conf, socket, path, sizeof path), target, sizeof target - 1) > 0 &&
+        strcmp(target, CONF_REDIS_SOCKET_OWN) == 0)
+        socket = CONF_REDIS_SOCKET_OWN;
+    if (absolute_path(conf_run_path(conf, socket, path, sizeof path), p->socket) != 0 ||
         absolute_path(conf_state_path(conf, "redis.lock", path, sizeof path), p->lock_path) != 0 ||
         absolute_path(conf_state_path(conf, conf->redis.managed_dir, path, sizeof path), p->dir) != 0 ||
         strlen(p->socket) >= sizeof((struct sockaddr_un *)0)->sun_path) {

@@ -24,10 +24,13 @@ void server_arguments(const struct conf_redis *c, const char *socket, const char
     static const char *const fsync_words[] = {
         [CONF_FSYNC_ALWAYS] = "always", [CONF_FSYNC_EVERYSEC] = "everysec", [CONF_FSYNC_NO] = "no"};
     snprintf(out->maxmemory, sizeof out->maxmemory, "%llu", (unsigned long long)c->managed_maxmemory_bytes);
+    size_t len = strlen(socket), own = sizeof CONF_REDIS_SOCKET_OWN - 1;
+    bool is_own = len > own && strcmp(socket + len - own, CONF_REDIS_SOCKET_OWN) == 0;
     const char *const argv[] = {
         "redis-server",
-        /* Only on the unix socket, only for this user. */
-        "--port", "0", "--unixsocket", socket, "--unixsocketperm", "700", "--protected-mode", "yes",
+        /* Only on the unix socket, only for this user; in a folder of its own, the folder's group are its clients. */
+        "--port", "0", "--unixsocket", socket, "--unixsocketperm", is_own ? "770" : "700", "--protected-mode",
+        "yes",
         /* Durable by the append-only file alone: no snapshots beside it. */
         "--dir", dir, "--appendonly", "yes", "--appendfsync", fsync_words[c->managed_appendfsync], "--save",
         "",
