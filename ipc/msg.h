@@ -25,6 +25,7 @@
 #define MSG_CLIENTS_MAX 32
 #define MSG_PART_MAX    60000 /* bytes of one part of STATS or METRICS */
 #define MSG_PARTS_MAX   64
+#define MSG_DRAIN_STOP  "stop" /* the reason of a drain when the whole host stops */
 
 enum msg_type {
 #define X(no, NAME, name, dir, min, max, cap, doc) MSG_##NAME = (no),

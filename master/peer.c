@@ -87,7 +87,9 @@ void peer_introduce_all(struct master *m)
     struct slot *a, *b;
     list_foreach(a, &m->slots, struct slot, link)
     {
-        if (!a->kind->sends || a->state != SLOT_UP)
+        /* One that drains still takes requests on its open connections, and its receivers may be replaced meanwhile. */
+        if (!a->kind->sends ||
+            (a->state != SLOT_UP && (a->state != SLOT_DRAIN || a->n_linked == 0 || a->chan == NULL)))
             continue;
         list_foreach(b, &m->slots, struct slot, link) if (b->kind->receives && b->state == SLOT_UP &&
                                                           !is_linked(a, b->generation)) introduce(a, b);

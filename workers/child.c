@@ -82,7 +82,7 @@ static void on_term(struct ev_loop *loop, ev_async *w, int revents)
     (void)loop, (void)revents;
     struct child *c = w->data;
     log_info("signal", "name=SIGTERM from_pid=%d", (int)c->term_pid);
-    drain(c, c->drain_ms, "SIGTERM", true);
+    drain(c, c->drain_ms, CHILD_DRAIN_TERM, true);
 }
 
 static void tell_held(void *arg)

@@ -17,7 +17,8 @@
 #include "ipc/msg.h"
 #include "workers/sandbox.h"
 
-#define CHILD_ORPHAN_MS 10000
+#define CHILD_ORPHAN_MS  10000
+#define CHILD_DRAIN_TERM "SIGTERM" /* the reason of a drain that a signal asked for */
 
 struct child;
 

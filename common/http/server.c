@@ -206,7 +206,12 @@ void http_server_drain(struct http_server *s)
 {
     close_listeners(s);
     s->draining = true;
+}
+
+void http_server_close_idle(struct http_server *s)
+{
     struct http_conn *c;
+    s->closing_idle = true;
     list_foreach(c, &s->conns, struct http_conn, all) if (c->waiting == 0) http_conn_settle_soon(c);
 }
 
@@ -235,4 +240,12 @@ unsigned http_server_connections(const struct http_server *s)
 unsigned http_server_requests_open(const struct http_server *s)
 {
     return s->open;
+}
+
+unsigned http_server_requests_partial(const struct http_server *s)
+{
+    const struct http_conn *c;
+    unsigned n = 0;
+    list_foreach(c, &s->conns, struct http_conn, all) n += c->current != NULL || c->in_len > 0;
+    return n;
 }

@@ -53,12 +53,17 @@ void http_server_free(struct http_server *s); /* cuts what is open; calls aborte
 
 /* Accepts on a listening socket (taken over; non-blocking). name is for logs. */
 int http_server_listen(struct http_server *s, int fd, const char *name);
-/* Closes the listening sockets; idle connections are closed, busy ones after their answer ("Connection: close"). */
+/* Closes the listening sockets. What still comes on open connections is handled, and its answer says "Connection: close".
+ * Idle connections stay, because a request may be on its way to them: until http_server_close_idle. */
 void http_server_drain(struct http_server *s);
+/* Draining: closes idle connections that have nothing to be read, now and from now on; with FIN, and RST only to who goes on
+ * sending for seconds. */
+void http_server_close_idle(struct http_server *s);
 /* Stops or resumes accepting and reading (back-pressure by TCP). */
 void http_server_pause(struct http_server *s, bool paused);
 unsigned http_server_connections(const struct http_server *s);
-unsigned http_server_requests_open(const struct http_server *s); /* handed out and not answered */
+unsigned http_server_requests_open(const struct http_server *s);    /* handed out and not answered */
+unsigned http_server_requests_partial(const struct http_server *s); /* of which a part has come */
 
 /* Of a request; all text is owned by it. */
 const char *http_request_method(const struct http_request *r);

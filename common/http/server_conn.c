@@ -124,6 +124,14 @@ static void send_batch(struct http_conn *c)
     buf_reset(b);
 }
 
+/* Nothing is under way here, as far as the kernel knows. */
+static bool is_idle(const struct http_conn *c)
+{
+    char byte;
+    return !c->doomed && c->waiting == 0 && c->state == HTTP_STATE_HEAD && c->in_len == 0 &&
+           c->out.len == 0 && recv(c->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
+}
+
 void http_conn_settle(struct http_conn *c)
 {
     struct http_server *s = c->server;
@@ -154,11 +162,12 @@ void http_conn_settle(struct http_conn *c)
     http_reply_advance(c, &s->batch);
     s->corked = NULL;
     send_batch(c);
+    if (s->closing_idle && is_idle(c)) {
+        c->state = HTTP_STATE_STOP;
+        c->linger = true;
+    }
     if (!c->doomed && c->state >= HTTP_STATE_STOP && c->waiting == 0 && c->out.len == 0)
         finish(c);
-    if (!c->doomed && s->draining && c->waiting == 0 && c->state == HTTP_STATE_HEAD && c->in_len == 0 &&
-        c->out.len == 0)
-        c->doomed = true;
     if (c->doomed) {
         http_conn_destroy(c);
         return;

@@ -118,7 +118,7 @@ struct http_server {
     ev_timer timer, soon_timer;
     ev_timer rest_timer; /* out of descriptors: when connections are taken again */
     unsigned n_conns, open;
-    bool paused, draining;
+    bool paused, draining, closing_idle;
     int reserve_fd;
     double refused_log_at;
     struct http_conn *corked; /* its answers are gathered in batch */

@@ -213,18 +213,39 @@ static void test_pause(void **state)
 static void test_drain(void **state)
 {
     (void)state;
-    struct client idle = client_new(), busy = client_new(), half = client_new();
+    struct client idle = client_new(), busy = client_new(), half = client_new(), late = client_new(),
+                  here = client_new();
     client_puts(&idle, "GET / HTTP/1.1\r\n" H "\r\n");
     client_await(&idle, 1);
+    client_puts(&late, "GET / HTTP/1.1\r\n" H "\r\n");
+    client_await(&late, 1);
     client_puts(&busy, "GET /hold HTTP/1.1\r\n" H "\r\n");
     client_puts(&half, "POST / HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\nab");
     await(t.n_held == 1);
     http_server_drain(t.server);
-    client_await_eof(&idle);
     assert_int_equal(addr_connect(&t.here, 1000), -1);
     for (int i = 0; i < 10; i++)
         turn();
-    assert_int_equal(http_server_connections(t.server), 2);
+    assert_int_equal(http_server_connections(t.server), 5);
+    assert_int_equal(http_server_requests_partial(t.server), 1);
+    client_puts(&late, "GET / HTTP/1.1\r\n" H "\r\n"); /* it was on its way */
+    assert_int_equal(client_await(&late, 2), 200);
+    assert_true(client_has(&late, "Connection: close\r\n"));
+    client_await_eof(&late);
+    client_end(&late);
+    client_puts(&here, "GET / HTTP/1.1\r\n" H "\r\n"); /* and this one is here, and not read yet */
+    http_server_close_idle(t.server);
+    client_await_eof(&idle);
+    assert_int_equal(client_await(&here, 1), 200);
+    assert_true(client_has(&here, "Connection: close\r\n"));
+    client_await_eof(&here);
+    client_end(&here);
+    client_puts(&idle, "GET / HTTP/1.1\r\n" H "\r\n"); /* after the end: no RST */
+    for (int i = 0; i < 10; i++)
+        turn();
+    client_await_eof(&idle);
+    client_end(&idle);
+    await(http_server_connections(t.server) == 2);
     http_reply(t.held[0], 200, NULL, "", "x", 1);
     t.n_held = 0;
     assert_int_equal(client_await(&busy, 1), 200);
@@ -234,7 +255,6 @@ static void test_drain(void **state)
     assert_int_equal(client_await(&half, 1), 200);
     assert_true(client_has(&half, "Connection: close\r\n"));
     client_await_eof(&half);
-    client_end(&idle);
     client_end(&busy);
     client_end(&half);
     assert_int_equal(http_server_connections(t.server), 0);

@@ -194,6 +194,7 @@ static void console_drain(struct child *c, uint32_t deadline_ms, const char *rea
     struct console *s = state;
     s->drain_until_ms = clock_mono_ms() + deadline_ms / 2;
     http_server_drain(s->server);
+    http_server_close_idle(s->server);
     ev_timer_init(&s->drain_timer, on_drain_look, 0, DRAIN_LOOK_S);
     s->drain_timer.data = s;
     ev_timer_start(child_loop(c), &s->drain_timer);

@@ -28,7 +28,9 @@
 #define PRESSURE_LOW(max)  ((max) / 4 * 3)
 #define PRESSURE_WAIT      1. /* seconds of no reading before requests are sent away */
 #define DRAIN_TICK         0.05
-#define DRAIN_LINGER       0.25 /* seconds for the last answers to be read */
+#define DRAIN_IDLE                                                                                           \
+    5. /* seconds in which a request may come on an open connection, when another process accepts */
+#define DRAIN_LINGER       0.25 /* the same when nobody does; and for the last answers to be read */
 #define DRAIN_MARGIN       0.5  /* seconds kept for the end itself */
 #define QUARANTINE_FOLDERS 8    /* a predecessor of this slot may still hold its own */
 
@@ -292,15 +294,21 @@ static void finish(struct ingest *g)
 static void drain_on(struct ingest *g)
 {
     double now = ev_now(g->loop);
-    bool busy = g->batches.batches > 0 || http_server_requests_open(g->server) > 0;
-    if (busy) {
+    bool busy = g->batches.batches > 0 || http_server_requests_open(g->server) > 0 ||
+                http_server_requests_partial(g->server) > 0;
+    if (!g->closing_idle && (now >= g->drain_idle_until || http_server_connections(g->server) == 0)) {
+        g->closing_idle = true;
+        http_server_close_idle(g->server);
+    }
+    if (busy || !g->closing_idle) {
         g->drain_idle_since = now;
     } else if (!g->ended) {
         end_links(g); /* what this turn has put is written before the end */
         return;
     }
     if (now >= g->drain_deadline ||
-        (!busy && (http_server_connections(g->server) == 0 || now - g->drain_idle_since > DRAIN_LINGER)))
+        (!busy && g->closing_idle &&
+         (http_server_connections(g->server) == 0 || now - g->drain_idle_since > DRAIN_LINGER)))
         finish(g);
 }
 
@@ -311,9 +319,14 @@ static void on_drain_tick(struct ev_loop *loop, ev_timer *w, int revents)
     drain_on(w->data);
 }
 
+/* Does another process accept connections meanwhile? */
+static bool has_successor(const struct child *c, const char *reason)
+{
+    return !child_orphan(c) && strcmp(reason, MSG_DRAIN_STOP) != 0 && strcmp(reason, CHILD_DRAIN_TERM) != 0;
+}
+
 static void ingest_drain(struct child *c, uint32_t deadline_ms, const char *reason, void *state)
 {
-    (void)c;
     struct ingest *g = *(struct ingest **)state;
     double now = ev_now(g->loop), whole = deadline_ms / 1000.;
     log_info("ingest_drain", "deadline_ms=%u reason=%s batches=%zu", deadline_ms, log_q(reason),
@@ -322,6 +335,9 @@ static void ingest_drain(struct child *c, uint32_t deadline_ms, const char *reas
     g->draining = true;
     g->drain_deadline = now + (whole > 2 * DRAIN_MARGIN ? whole - DRAIN_MARGIN : whole / 2);
     g->drain_idle_since = now;
+    g->drain_idle_until = now + (has_successor(c, reason) ? DRAIN_IDLE : DRAIN_LINGER);
+    if (g->drain_idle_until > now + whole / 2)
+        g->drain_idle_until = now + whole / 2;
     if (g->paused) {
         ev_timer_stop(g->loop, &g->pressure);
         g->paused = false;

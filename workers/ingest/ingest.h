@@ -44,8 +44,8 @@ struct ingest {
     ev_timer drain;
     struct list gone_links;
     double last_progress; /* when a batch was last stored or a link last took one (loop time) */
-    double drain_deadline, drain_idle_since;
-    bool listening, paused, shedding, draining, ended;
+    double drain_deadline, drain_idle_since, drain_idle_until;
+    bool listening, paused, shedding, draining, closing_idle, ended;
     bool health_known, healthy;
     struct source *answering; /* whose request is being answered */
     struct {
