@@ -21,6 +21,7 @@
 #define MSG_KEY_MAX     256 /* order key */
 #define MSG_TOKEN_MAX   128
 #define MSG_TEXT_MAX    512
+#define MSG_STATE_MAX   32
 #define MSG_NOTE_MAX    513
 #define MSG_CLIENTS_MAX 32
 #define MSG_PART_MAX    60000 /* bytes of one part of STATS or METRICS */
@@ -115,6 +116,13 @@ struct msg_pause {
     char queue[MSG_QUEUE_MAX]; /* of a destination or a takeover; str_is_plain */
     bool paused;
 };
+struct msg_program {
+    uint32_t pid;        /* 0: none runs */
+    uint64_t started_ms; /* monotonic */
+    uint64_t restarts;
+    bool ready, degraded;
+    char state[MSG_STATE_MAX]; /* a word for people; str_is_plain */
+};
 struct msg_batch {
     char id[ID_SIZE];
     uint32_t tries;
@@ -161,6 +169,7 @@ struct msg {
         struct msg_note note;
         struct msg_flush flush;
         struct msg_flush flushed;
+        struct msg_program program;
         struct msg_batch batch;
         struct msg_credit credit;
         struct msg_stored stored;

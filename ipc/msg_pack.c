@@ -200,6 +200,16 @@ void msg_pack_note(struct msg_out *o, const struct msg *m)
     put_text(o, m->u.note.text);
 }
 
+void msg_pack_program(struct msg_out *o, const struct msg *m)
+{
+    put_number(o, m->u.program.pid);
+    put_number(o, m->u.program.started_ms);
+    put_number(o, m->u.program.restarts);
+    put_bool(o, m->u.program.ready);
+    put_bool(o, m->u.program.degraded);
+    put_text(o, m->u.program.state);
+}
+
 void msg_pack_flush(struct msg_out *o, const struct msg *m)
 {
     put_number(o, m->u.flush.id);

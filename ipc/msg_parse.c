@@ -191,6 +191,15 @@ bool msg_parse_pause(struct mpwalk *w, struct msg *m, const char **why)
                    "PAUSE: wrong field", why);
 }
 
+bool msg_parse_program(struct mpwalk *w, struct msg *m, const char **why)
+{
+    struct msg_program *p = &m->u.program;
+    return verdict(number(w, &p->pid) && big(w, &p->started_ms) && big(w, &p->restarts) &&
+                       flag(w, &p->ready) && flag(w, &p->degraded) && text(w, p->state, sizeof p->state) &&
+                       str_is_plain(p->state, strlen(p->state)),
+                   "PROGRAM: wrong field", why);
+}
+
 bool msg_parse_batch(struct mpwalk *w, struct msg *m, const char **why)
 {
     struct msg_batch *b = &m->u.batch;

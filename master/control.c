@@ -110,6 +110,15 @@ static const char *on_note(struct slot *s, const struct msg *m)
     return NULL;
 }
 
+static const char *on_program(struct slot *s, const struct msg *m)
+{
+    bool changed = s->program.ready != m->u.program.ready || s->program.degraded != m->u.program.degraded;
+    s->program = m->u.program;
+    if (changed)
+        health_changed(s->master);
+    return NULL;
+}
+
 static const char *on_reaped(struct slot *s, const struct msg *m)
 {
     reap_done(s->master, &m->u.reaped);
@@ -126,9 +135,9 @@ static const struct {
     enum msg_type type;
     handler_fn fn;
 } handlers[] = {
-    {MSG_HELLO, on_hello}, {MSG_READY, on_ready},     {MSG_BEAT, on_beat},       {MSG_EXTEND, on_extend},
-    {MSG_STATS, on_stats}, {MSG_UNLINK, on_unlink},   {MSG_DRAINED, on_drained}, {MSG_REAPED, on_reaped},
-    {MSG_NOTE, on_note},   {MSG_FLUSHED, on_flushed},
+    {MSG_HELLO, on_hello},     {MSG_READY, on_ready},   {MSG_BEAT, on_beat},       {MSG_EXTEND, on_extend},
+    {MSG_STATS, on_stats},     {MSG_UNLINK, on_unlink}, {MSG_DRAINED, on_drained}, {MSG_REAPED, on_reaped},
+    {MSG_PROGRAM, on_program}, {MSG_NOTE, on_note},     {MSG_FLUSHED, on_flushed},
 };
 
 static void refuse(struct slot *s, const char *why)

@@ -8,6 +8,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "master/logsink.h"
+#include "master/reconcile.h"
 #include "master/sd.h"
 #include "master/slot.h"
 #include "master/state.h"
@@ -32,20 +33,44 @@ static bool needs_redis(const struct master *m)
     return m->conf->ingest.ack == CONF_ACK_QUEUE;
 }
 
+/* The program that this slot is for, if it tells of itself. */
+static const struct conf_program *program_of(const struct slot *s)
+{
+    bool is_kept = kind_id(s->kind) == KIND_PROGRAM && s->replaces == NULL && !s->retired;
+    return is_kept ? conf_program_of_slot(s->master->conf, s->index) : NULL;
+}
+
+/* Every required program is ready; one that is not, or dies often, makes the host degraded. */
+static bool programs_ready(const struct master *m, bool *degraded)
+{
+    const struct slot *s;
+    bool ready = true;
+    list_foreach(s, &m->slots, struct slot, link)
+    {
+        const struct conf_program *it = program_of(s);
+        if (it == NULL)
+            continue;
+        ready = ready && (!it->required || s->program.ready);
+        *degraded = *degraded || s->program.degraded || !s->program.ready;
+    }
+    return ready;
+}
+
 struct health health_verdict(const struct master *m)
 {
     bool some_each = true, all = true, degraded = false;
     for (int i = 0; i < KIND_COUNT; i++) {
-        unsigned up = count_up(m, (enum kind_id)i);
-        some_each = some_each && (m->wanted[i] == 0 || up > 0 || i == KIND_CONSOLE);
-        all = all && up >= m->wanted[i];
+        unsigned up = count_up(m, (enum kind_id)i), wanted = reconcile_wanted(m, (enum kind_id)i);
+        some_each = some_each && (wanted == 0 || up > 0 || i == KIND_CONSOLE);
+        all = all && up >= wanted;
         degraded = degraded || m->degraded[i];
     }
     if (m->phase == MASTER_STOPPING)
         return (struct health){false, "stopping"};
     if (m->phase == MASTER_STARTING)
         return (struct health){false, "starting"};
-    bool ready = some_each && (!needs_redis(m) || redis_connected(m));
+    bool programs = programs_ready(m, &degraded);
+    bool ready = some_each && programs && (!needs_redis(m) || redis_connected(m));
     return (struct health){ready, ready && all && !degraded ? "ok" : "degraded"};
 }
 
@@ -56,11 +81,11 @@ void health_write_json(const struct master *m, struct buf *out)
                      h.ready ? "true" : "false", h.state, DRAY_VERSION,
                      (unsigned long long)(clock_mono_ms() - m->started_ms));
     for (int i = 0; i < KIND_COUNT; i++) {
-        if (m->wanted[i] == 0)
+        unsigned up = count_up(m, (enum kind_id)i), wanted = reconcile_wanted(m, (enum kind_id)i);
+        if (wanted == 0)
             continue;
-        unsigned up = count_up(m, (enum kind_id)i);
         (void)buf_printf(out, "{\"name\":\"%s\",\"ok\":%s,\"text\":\"%u of %u up%s\"},", kinds[i].name,
-                         up > 0 ? "true" : "false", up, m->wanted[i], m->degraded[i] ? ", dying often" : "");
+                         up > 0 ? "true" : "false", up, wanted, m->degraded[i] ? ", dying often" : "");
     }
     (void)buf_printf(out, "{\"name\":\"redis\",\"ok\":%s,\"text\":\"%s\"}]}",
                      redis_connected(m) ? "true" : "false",
@@ -74,15 +99,21 @@ void health_each_alarm(const struct master *m, void (*fn)(const char *text, void
     if (m->phase != MASTER_RUNNING)
         return;
     for (int i = 0; i < KIND_COUNT; i++) {
-        unsigned up = count_up(m, (enum kind_id)i);
-        if (up >= m->wanted[i] && !m->degraded[i])
+        unsigned up = count_up(m, (enum kind_id)i), wanted = reconcile_wanted(m, (enum kind_id)i);
+        if (up >= wanted && !m->degraded[i])
             continue;
-        snprintf(text, sizeof text, "%s: %u of %u up%s", kinds[i].name, up, m->wanted[i],
+        snprintf(text, sizeof text, "%s: %u of %u up%s", kinds[i].name, up, wanted,
                  m->degraded[i] ? ", dying often" : "");
         fn(text, arg);
     }
     list_foreach(s, &m->slots, struct slot, link)
     {
+        const struct conf_program *it = program_of(s);
+        if (it != NULL && s->state == SLOT_UP && (!s->program.ready || s->program.degraded)) {
+            snprintf(text, sizeof text, "program %.63s: %s%s", it->id, s->program.state,
+                     s->program.degraded ? ", dying often" : "");
+            fn(text, arg);
+        }
         if (s->state != SLOT_FAIL)
             continue;
         snprintf(text, sizeof text, "%s.%u cannot work: see the log, then dray reload or restart",

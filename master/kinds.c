@@ -8,7 +8,12 @@
 static unsigned count_program(const struct conf *c, unsigned cpus)
 {
     (void)cpus;
-    return c->redis.mode == CONF_REDIS_MANAGED ? 1 : 0;
+    return conf_program_slots(c);
+}
+
+static bool wants_program(const struct conf *c, unsigned index)
+{
+    return conf_program_slot_name(c, index) != NULL;
 }
 
 static unsigned count_ingest(const struct conf *c, unsigned cpus)
@@ -27,7 +32,8 @@ const struct kind kinds[KIND_COUNT] = {
     [KIND_PROGRAM] = {.name = "program",
                       .entry = program_main,
                       .count = count_program,
-                      .max = 1,
+                      .wants = wants_program,
+                      .max = 1 + CONF_PROGRAMS_MAX,
                       .start_stage = 0,
                       .stop_stage = 3,
                       .exclusive = true},

@@ -19,6 +19,7 @@ struct kind {
     int (*entry)(unsigned slot, char **argv);
     /* Processes the configuration asks for; cpus: how many may be used. */
     unsigned (*count)(const struct conf *c, unsigned cpus);
+    bool (*wants)(const struct conf *c, unsigned index); /* NULL: each index below count is wanted */
     unsigned max;                     /* most that `scale` may ask for */
     unsigned start_stage, stop_stage; /* a stage begins when the one before stands, or is gone */
     enum kind_listen listen;

@@ -120,6 +120,7 @@ static void bury(struct slot *s, int status)
         keep_locks(s);
     s->pid = 0;
     s->note[0] = '\0';
+    memset(&s->program, 0, sizeof s->program);
     reconcile_slot_gone(s);
 }
 

@@ -43,6 +43,19 @@ bool reconcile_rolling(const struct master *m)
     return false;
 }
 
+bool reconcile_wants(const struct master *m, const struct kind *k, unsigned index)
+{
+    return index < m->wanted[kind_id(k)] && (k->wants == NULL || k->wants(m->conf, index));
+}
+
+unsigned reconcile_wanted(const struct master *m, enum kind_id k)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < m->wanted[k]; i++)
+        n += reconcile_wants(m, &kinds[k], i);
+    return n;
+}
+
 /* ------------------------------------------------------------------ stages */
 
 /* Every slot of the stages up to `stage` has been up once (or can never be): the next stage may begin. */
@@ -53,6 +66,8 @@ static bool stage_stands(struct master *m, unsigned stage)
             continue;
         for (unsigned n = 0; n < m->wanted[i]; n++) {
             const struct slot *s = find_index(m, &kinds[i], n);
+            if (!reconcile_wants(m, &kinds[i], n))
+                continue;
             if (s == NULL || (!s->ever_ready && s->state != SLOT_FAIL))
                 return false;
         }
@@ -92,10 +107,9 @@ static void advance_stop(struct master *m)
 static bool should_run(const struct slot *s)
 {
     const struct master *m = s->master;
-    enum kind_id k = kind_id(s->kind);
     if (m->phase == MASTER_STOPPING)
         return s->kind->stop_stage > m->stage && slot_present(s);
-    if (s->retired || s->index >= m->wanted[k])
+    if (s->retired || !reconcile_wants(m, s->kind, s->index))
         return false;
     if (s->roll && s->kind->exclusive)
         return false;
@@ -108,7 +122,7 @@ static void make_missing(struct master *m)
         return;
     for (int i = 0; i < KIND_COUNT; i++)
         for (unsigned n = 0; n < m->wanted[i]; n++)
-            if (find_index(m, &kinds[i], n) == NULL)
+            if (reconcile_wants(m, &kinds[i], n) && find_index(m, &kinds[i], n) == NULL)
                 slot_new(m, &kinds[i], n);
 }
 
@@ -160,7 +174,7 @@ static void abort_roll(struct slot *next, const char *why)
 static void turn_successor(struct slot *s)
 {
     struct slot *old = s->replaces;
-    if (s->master->phase == MASTER_STOPPING || s->index >= s->master->wanted[kind_id(s->kind)]) {
+    if (s->master->phase == MASTER_STOPPING || !reconcile_wants(s->master, s->kind, s->index)) {
         slot_event(s, SLOT_EV_UNWANT);
         if (s->state == SLOT_IDLE)
             slot_free(s);
@@ -197,7 +211,7 @@ static void turn(struct master *m)
             slot_event(s, SLOT_EV_WANT);
         else if (!run && s->state != SLOT_IDLE)
             slot_event(s, SLOT_EV_UNWANT);
-        bool surplus = s->retired || s->index >= m->wanted[kind_id(s->kind)];
+        bool surplus = s->retired || !reconcile_wants(m, s->kind, s->index);
         if (s->state == SLOT_IDLE && surplus && find_successor(s) == NULL)
             slot_free(s);
     }
@@ -264,15 +278,18 @@ void reconcile_slot_failed(struct slot *s)
 
 /* ------------------------------------------------------------------ told by people */
 
+void reconcile_roll_slot(struct slot *s)
+{
+    s->roll = true;
+    restart_forget(&s->restart);
+}
+
 void reconcile_roll(struct master *m, const struct kind *k)
 {
     struct slot *s;
     list_foreach(s, &m->slots, struct slot,
                  link) if (s->replaces == NULL && (k == NULL ? !s->kind->exclusive : s->kind == k))
-    {
-        s->roll = true;
-        restart_forget(&s->restart);
-    }
+        reconcile_roll_slot(s);
     for (int i = 0; i < KIND_COUNT; i++)
         if (k == NULL || k == &kinds[i])
             m->degraded[i] = false;

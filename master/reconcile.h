@@ -16,9 +16,16 @@ void reconcile_slot_up(struct slot *s);
 void reconcile_slot_gone(struct slot *s);
 void reconcile_slot_failed(struct slot *s);
 
+/* Is a process of this kind wanted at this index? */
+bool reconcile_wants(const struct master *m, const struct kind *k, unsigned index);
+/* How many are wanted. */
+unsigned reconcile_wanted(const struct master *m, enum kind_id k);
+
 /* Replaces every process of kind k (NULL: of all kinds but exclusive ones) one by one, the new one READY before the
  * old one drains. A slot that is FAIL or waits is tried again at once. */
 void reconcile_roll(struct master *m, const struct kind *k);
+/* The same for one slot. */
+void reconcile_roll_slot(struct slot *s);
 bool reconcile_rolling(const struct master *m);
 /* Begins the end. now: no drain. */
 void reconcile_stop(struct master *m, bool now, enum exitcode code);

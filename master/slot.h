@@ -66,6 +66,7 @@ struct slot {
     struct usage usage;
     uint32_t left;           /* what it did not finish, from its DRAINED */
     char note[MSG_NOTE_MAX]; /* what it says it is doing */
+    struct msg_program program; /* of the external command that it runs; state "": it said nothing */
     struct buf stats;        /* parts of a STATS that is coming */
     uint32_t stats_parts;    /* parts received */
     bool configured;         /* CONFIG was sent */

@@ -27,11 +27,30 @@ static json_t *real_ms(uint64_t us)
     return json_real((double)us / 1e3);
 }
 
+/* What is run by a process of the kind program: its name, and of those in the list programs how it does. */
+static void add_program(json_t *o, const struct slot *s, uint64_t now)
+{
+    const struct msg_program *p = &s->program;
+    const char *name =
+        kind_id(s->kind) == KIND_PROGRAM ? conf_program_slot_name(s->master->conf, s->index) : NULL;
+    if (name == NULL)
+        return;
+    json_object_set_new(o, "name", json_string(name));
+    if (p->state[0] == '\0')
+        return;
+    json_object_set_new(o, "program",
+                        json_pack("{s:I, s:I, s:I, s:b, s:b, s:s}", "pid", (json_int_t)p->pid, "uptime_ms",
+                                  (json_int_t)(p->pid != 0 && now > p->started_ms ? now - p->started_ms : 0),
+                                  "restarts", (json_int_t)p->restarts, "ready", p->ready, "degraded",
+                                  p->degraded, "state", p->state));
+}
+
 static json_t *process_json(const struct slot *s, uint64_t now)
 {
     json_t *o = json_object();
     json_object_set_new(o, "kind", json_string(s->kind->name));
     json_object_set_new(o, "slot", integer(s->index));
+    add_program(o, s, now);
     json_object_set_new(o, "generation", integer(s->pid != 0 ? s->generation : 0));
     json_object_set_new(o, "pid", integer((uint64_t)s->pid));
     json_object_set_new(o, "state", json_string(slot_state_name(s->state)));

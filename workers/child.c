@@ -433,3 +433,9 @@ void child_reaped(struct child *c, const char *token, uint32_t jobs)
     str_copy(m.u.reaped.token, token, sizeof m.u.reaped.token);
     say(c, &m);
 }
+
+bool child_program(struct child *c, const struct msg_program *p)
+{
+    struct msg m = {.type = MSG_PROGRAM, .generation = c->generation, .u.program = *p};
+    return !c->orphan && !c->leaving && chan_pending(c->chan) == 0 && chan_send(c->chan, &m, NULL, 0) == 0;
+}

@@ -72,6 +72,8 @@ void child_flushed(struct child *c, uint32_t id);
 /* What this process is doing, for people (dray status shows it), in at most 512 bytes of UTF-8; "": nothing to tell. May
  * be called as often as one likes: it is sent when it has changed, at most each 200 ms. From the kind's start on. */
 void child_note(struct child *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* What became of the external command that this process runs. false: not sent, earlier words still wait; say it again. */
+bool child_program(struct child *c, const struct msg_program *p);
 void child_exit(struct child *c, enum exitcode code); /* leave the loop at once */
 
 #endif

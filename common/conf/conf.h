@@ -180,10 +180,17 @@ const char *conf_destination_queue(const struct conf_destination *d); /* the que
 /* Programs have places, and keep them while they are there: gives each program of fresh that old has too its old place,
  * and the others what is free. A place without a program has an empty id. */
 void conf_programs_keep_places(struct conf *fresh, const struct conf *old);
-/* Would the program at this place have to be started anew? What health checks, readiness for the host and later ends are
- * concerned counts as well: a process is of one definition. Places beyond the end are empty. */
+/* Is any key of the program at this place another? Places beyond the end are empty. */
 bool conf_program_differs(const struct conf *a, const struct conf *b, size_t place);
 #define CONF_PROGRAMS_MAX 64
+/* Processes of the kind program, by slot: the managed Redis has slot 0 where there is one, the programs stand behind it. */
+unsigned conf_program_slots(const struct conf *c); /* empty places included */
+bool conf_program_slot_is_redis(const struct conf *c, unsigned slot);
+const struct conf_program *conf_program_of_slot(const struct conf *c,
+                                                unsigned slot); /* NULL: Redis, or none */
+/* "redis", the program's id, or NULL: this slot is empty. */
+const char *conf_program_slot_name(const struct conf *c, unsigned slot);
+bool conf_program_slot_differs(const struct conf *a, const struct conf *b, unsigned slot);
 /* Processes of delivery: "auto" is the number of CPUs that may be used (common/base/cpus.h), at most 64. */
 unsigned conf_delivery_processes(const struct conf *c, unsigned cpus);
 /* Files of the instance: run_dir/control.sock, run_dir/redis.sock, ... Returns dst. */

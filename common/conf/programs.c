@@ -74,3 +74,39 @@ bool conf_program_differs(const struct conf *a, const struct conf *b, size_t pla
             return true;
     return false;
 }
+
+static unsigned before(const struct conf *c)
+{
+    return c->redis.mode == CONF_REDIS_MANAGED ? 1 : 0;
+}
+
+unsigned conf_program_slots(const struct conf *c)
+{
+    return before(c) + (unsigned)c->n_programs;
+}
+
+bool conf_program_slot_is_redis(const struct conf *c, unsigned slot)
+{
+    return slot == 0 && before(c) == 1;
+}
+
+const struct conf_program *conf_program_of_slot(const struct conf *c, unsigned slot)
+{
+    if (slot < before(c) || slot - before(c) >= c->n_programs)
+        return NULL;
+    const struct conf_program *p = &c->programs[slot - before(c)];
+    return p->id[0] != '\0' ? p : NULL;
+}
+
+const char *conf_program_slot_name(const struct conf *c, unsigned slot)
+{
+    const struct conf_program *p = conf_program_of_slot(c, slot);
+    return conf_program_slot_is_redis(c, slot) ? "redis" : p != NULL ? p->id : NULL;
+}
+
+bool conf_program_slot_differs(const struct conf *a, const struct conf *b, unsigned slot)
+{
+    if (conf_program_slot_is_redis(a, slot) || conf_program_slot_is_redis(b, slot))
+        return false; /* its keys stand in another section */
+    return conf_program_differs(a, b, slot - before(b));
+}

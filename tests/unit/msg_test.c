@@ -141,6 +141,15 @@ static void test_control_messages(void **state)
     assert_string_equal(r.u.pause.queue, "orders");
     assert_true(r.u.pause.paused);
 
+    m = (struct msg){.type = MSG_PROGRAM, .generation = 7};
+    m.u.program = (struct msg_program){4000000, UINT64_MAX, 12, true, true, "starting"};
+    r = there_and_back(&m, MSG_DIR_CM);
+    assert_int_equal(r.u.program.pid, 4000000);
+    assert_int_equal(r.u.program.started_ms, UINT64_MAX);
+    assert_int_equal(r.u.program.restarts, 12);
+    assert_true(r.u.program.ready && r.u.program.degraded);
+    assert_string_equal(r.u.program.state, "starting");
+
     m = (struct msg){.type = MSG_NOTE, .generation = 7};
     there_and_back(&m, MSG_DIR_CM);
     memset(m.u.note.text, 'n', MSG_NOTE_MAX - 3);

@@ -18,7 +18,6 @@
 #include "common/base/fd.h"
 #include "common/base/hook.h"
 #include "common/base/str.h"
-#include "workers/kinds.h"
 #include "workers/program/paths.h"
 
 #define TURN_BOOT_S         0.005 /* until the server answers for the first time */
@@ -441,10 +440,8 @@ static void stop_server(struct program *p, uint64_t deadline_ms, uint64_t margin
     turn_after(p, (double)(p->kill_at_ms - clock_mono_ms()) / 1000);
 }
 
-static void program_drain(struct child *c, uint32_t deadline_ms, const char *reason, void *state)
+void program_drain(struct program *p, uint32_t deadline_ms)
 {
-    (void)reason;
-    struct program *p = state;
     if (p->phase == PROGRAM_STOP || p->phase == PROGRAM_DONE)
         return;
     if (p->server.pid == 0) {
@@ -453,7 +450,7 @@ static void program_drain(struct child *c, uint32_t deadline_ms, const char *rea
     }
     if (left_to_successor(p))
         return;
-    if (!child_orphan(c)) {
+    if (!child_orphan(p->child)) {
         stop_server(p, deadline_ms, STOP_MARGIN_MS);
         return;
     }
@@ -466,9 +463,8 @@ static void program_drain(struct child *c, uint32_t deadline_ms, const char *rea
 
 /* --- start --- */
 
-static int program_start(struct child *c, void *state, enum exitcode *code)
+int program_start(struct child *c, struct program *p, enum exitcode *code)
 {
-    struct program *p = state;
     const struct conf *conf = child_config(c);
     p->child = c;
     p->lock_fd = p->server.pidfd = p->server.output_fd = -1;
@@ -482,13 +478,4 @@ static int program_start(struct child *c, void *state, enum exitcode *code)
     p->turned_ms = clock_mono_ms();
     turn_after(p, 0);
     return 0;
-}
-
-int program_main(unsigned slot, char **argv)
-{
-    static const struct child_kind kind = {.name = "program",
-                                           .start = program_start,
-                                           .drain = program_drain,
-                                           .state_size = sizeof(struct program)};
-    return child_main(&kind, slot, argv);
 }

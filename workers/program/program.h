@@ -47,4 +47,7 @@ struct program {
     bool told_waiting, told_complaint;
 };
 
+int program_start(struct child *c, struct program *p, enum exitcode *code);
+void program_drain(struct program *p, uint32_t deadline_ms);
+
 #endif
