@@ -122,8 +122,6 @@ static void check_end(const struct subject *s)
         if (str_parse_u64(*w, &code) != 0 || code > 255)
             tell(s, "success_codes", "each must be an exit code from 0 to 255");
     }
-    if (it->stop_timeout_ms >= s->c->master.drain_ms)
-        tell(s, "stop_timeout", "must be under master.drain, or an end would be cut short");
 }
 
 static void check_id(const struct subject *s)

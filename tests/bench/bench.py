@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """make bench: what dray costs, as ratios against something run in the same minutes.
 
-usage: bench.py --build DIR [--only intake,e2e,order,takeover,redis,worker,restart,memory] [--seconds N] [--rounds N]
+usage: bench.py --build DIR [--only intake,e2e,order,takeover,redis,worker,restart,supervisors,
+    memory] [--seconds N] [--rounds N]
     [--aof]
 
 Machines are shared and noisy: figures are medians over interleaved rounds, and every rate stands beside that of a
@@ -22,11 +23,13 @@ import memory   # noqa: E402
 import order    # noqa: E402
 import restart  # noqa: E402
 import scripts  # noqa: E402
+import supervisors  # noqa: E402
 import takeover  # noqa: E402
 import worker   # noqa: E402
 
 SECTIONS = {"intake": intake.main, "e2e": e2e.main, "order": order.main, "takeover": takeover.main,
-            "redis": scripts.main, "worker": worker.main, "restart": restart.main, "memory": memory.main}
+            "redis": scripts.main, "worker": worker.main, "restart": restart.main, "supervisors": supervisors.main,
+            "memory": memory.main}
 
 
 def main():

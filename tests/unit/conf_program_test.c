@@ -42,7 +42,6 @@ static const struct {
     {P ", success_codes: [0, 256] }]\n", "programs[a].success_codes: each must be an exit code"},
     {P ", success_codes: [x] }]\n", "programs[a].success_codes: each must be an exit code"},
     {P ", stop_signal: STOP }]\n", "expected one of TERM, INT"},
-    {P ", stop_timeout: 25s }]\n", "programs[a].stop_timeout: must be under master.drain"},
     {P ", redy: { type: none } }]\n", "programs[a].redy: unknown key; did you mean \"ready\"?"},
     {P ", command: [sleep] }]\n", "\"command\" stands here for the second time"},
 };

@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <linux/close_range.h>
 #include <pwd.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,7 +126,10 @@ void command_plan_fini(struct command_plan *p)
     p->n_env = 0;
 }
 
-/* --- the start: between vfork and exec only system calls, and nothing of ours is written but *error --- */
+/* --- the start: as posix_spawn does it, in our memory on a stack of its own; until the exec only system calls, and nothing
+ * of ours is written but *error --- */
+
+#define STACK_SIZE 65536
 
 static int set_limit(int what, uint64_t value)
 {
@@ -192,24 +196,31 @@ static void run(const struct command_plan *p, const struct command_fds *fds, pid
     _exit(127);
 }
 
-static pid_t start(const struct command_plan *p, const struct command_fds *fds, volatile int *error)
+struct start {
+    const struct command_plan *plan;
+    const struct command_fds *fds;
+    pid_t parent;
+    volatile int error;
+};
+
+static int start(void *arg)
 {
-    const pid_t parent = getpid();
-    pid_t pid = vfork();
-    if (pid == 0)
-        run(p, fds, parent, error);
-    return pid;
+    struct start *s = arg;
+    run(s->plan, s->fds, s->parent, &s->error);
+    return 127;
 }
 
 int command_start(struct command *c, const struct command_plan *p, const struct command_fds *fds)
 {
-    volatile int error = 0;
+    static _Alignas(
+        16) char stack[STACK_SIZE]; /* of the child until its exec; this process waits meanwhile */
+    struct start s = {.plan = p, .fds = fds, .parent = getpid()};
     sigset_t all, before;
     *c = (struct command){.pidfd = -1, .started_ms = clock_mono_ms()};
     sigfillset(&all);
     (void)sigprocmask(SIG_SETMASK, &all, &before);
-    pid_t pid = start(p, fds, &error);
-    int saved = errno;
+    pid_t pid = clone(start, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &s);
+    int saved = errno, error = s.error;
     (void)sigprocmask(SIG_SETMASK, &before, NULL);
     if (pid < 0) {
         errno = saved;

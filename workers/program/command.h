@@ -1,6 +1,6 @@
 /* command - one external command: what it is executed with, how it is started, and how it ended.
  *
- * Everything is looked up beforehand (path, user, groups, environment): a start is one vfork, a dozen system calls and
+ * Everything is looked up beforehand (path, user, groups, environment): a start is one vfork (a clone that shares memory), a dozen system calls and
  * the exec, so that a dead program is back within the time that its own loading takes.
  */
 #ifndef DRAY_WORKERS_PROGRAM_COMMAND_H
