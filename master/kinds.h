@@ -20,7 +20,7 @@ struct kind {
     /* Processes the configuration asks for; cpus: how many may be used. */
     unsigned (*count)(const struct conf *c, unsigned cpus);
     bool (*wants)(const struct conf *c, unsigned index); /* NULL: each index below count is wanted */
-    unsigned max;                     /* most that `scale` may ask for */
+    unsigned max;                                        /* most that `scale` may ask for */
     unsigned start_stage, stop_stage; /* a stage begins when the one before stands, or is gone */
     enum kind_listen listen;
     bool sends, receives; /* batches: each sender is linked with each receiver */

@@ -64,15 +64,15 @@ struct slot {
     const char *kill_reason;       /* why, or NULL */
     struct msg_beat beat;          /* the latest */
     struct usage usage;
-    uint32_t left;           /* what it did not finish, from its DRAINED */
-    char note[MSG_NOTE_MAX]; /* what it says it is doing */
+    uint32_t left;              /* what it did not finish, from its DRAINED */
+    char note[MSG_NOTE_MAX];    /* what it says it is doing */
     struct msg_program program; /* of the external command that it runs; state "": it said nothing */
-    struct buf stats;        /* parts of a STATS that is coming */
-    uint32_t stats_parts;    /* parts received */
-    bool configured;         /* CONFIG was sent */
-    struct buf metrics;      /* a METRICS snapshot on its way out */
-    uint32_t metrics_part;   /* its next part */
-    uint32_t linked[128];    /* of a sender: generations of the receivers it was introduced to */
+    struct buf stats;           /* parts of a STATS that is coming */
+    uint32_t stats_parts;       /* parts received */
+    bool configured;            /* CONFIG was sent */
+    struct buf metrics;         /* a METRICS snapshot on its way out */
+    uint32_t metrics_part;      /* its next part */
+    uint32_t linked[128];       /* of a sender: generations of the receivers it was introduced to */
     unsigned n_linked;
 
     /* Over incarnations. */

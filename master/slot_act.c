@@ -129,7 +129,8 @@ void slot_act_drain(struct slot *s)
     struct msg m = {.type = MSG_DRAIN, .generation = s->generation};
     s->drain_ms = drain_time(s);
     m.u.drain.deadline_ms = (uint32_t)s->drain_ms;
-    strcpy(m.u.drain.reason, s->master->phase == MASTER_STOPPING ? MSG_DRAIN_STOP : "replaced or scaled down");
+    strcpy(m.u.drain.reason,
+           s->master->phase == MASTER_STOPPING ? MSG_DRAIN_STOP : "replaced or scaled down");
     log_info("child_drain", "child_kind=%s child_slot=%u child_gen=%u child_pid=%d deadline_ms=%llu",
              SLOT_ARGS(s), (unsigned long long)s->drain_ms);
     if (chan_send(s->chan, &m, NULL, 0) < 0)
