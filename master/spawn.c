@@ -74,9 +74,12 @@ static void tell_failed(const char *step)
 static void run_child(const struct plan *p, const char *path, char *const argv[])
 {
     (void)setpgid(0, 0); /* a terminal's Ctrl-C is the master's to interpret */
+    /* The master's business; some send it to every process of the name. The child has its own handlers when it stands. */
+    static const int masters[] = {SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGPIPE};
     for (int i = 1; i < NSIG; i++)
         (void)signal(i, SIG_DFL);
-    (void)signal(SIGPIPE, SIG_IGN);
+    for (size_t i = 0; i < sizeof masters / sizeof *masters; i++)
+        (void)signal(masters[i], SIG_IGN);
     sigset_t none;
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);

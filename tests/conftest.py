@@ -25,6 +25,7 @@ def pytest_addoption(parser):
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     parser.addoption("--build", default=os.path.join(root, "build"), help="folder of the builds")
     parser.addoption("--soak", action="store_true", help="the long runs with full counts")
+    parser.addoption("--seed", type=int, default=None, help="of a random storm, to see the same one again")
     parser.addoption("--report", default=None, help="file for one JSON line a test (check.py)")
 
 

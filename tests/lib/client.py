@@ -145,6 +145,7 @@ class Load:
         self.sent = []  # events as dicts, of the acknowledged requests
         self.retried = set()  # ids of what was sent more than once
         self.requests = 0  # answered 2xx
+        self.gap, self.last = 0.0, None  # the longest time without any 2xx
         self.lock = threading.Lock()
         share = None if events is None else [events // clients + (i < events % clients) for i in range(clients)]
         self.threads = [
@@ -188,6 +189,9 @@ class Load:
             if answer is None:
                 return False
             self.requests += 1
+            now = time.monotonic()
+            self.gap = max(self.gap, now - (self.last or now))
+            self.last = now
             self.ledger.ack([e["messageId"] for e in held])
             self.sent += held
         if self.pause:
