@@ -24,7 +24,7 @@ LLHTTP := $(firstword $(wildcard /usr/share/llhttp))
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wvla -Wno-format-zero-length -Werror
 BASE := -std=gnu17 -D_GNU_SOURCE -DDRAY_VERSION='"$(VERSION)"' -I. -I$(B)/gen $(if $(LLHTTP),-isystem /usr/share/include/llhttp) \
         $(shell pkg-config --cflags $(PKGS) 2>/dev/null | sed 's/-I/-isystem /g') -fno-omit-frame-pointer -g
-LIBS := -lev $(shell pkg-config --libs $(PKGS) 2>/dev/null) $(if $(LLHTTP),,-lllhttp) -lpthread -lm
+LIBS := -lev -lncursesw -ltinfo $(shell pkg-config --libs $(PKGS) 2>/dev/null) $(if $(LLHTTP),,-lllhttp) -lpthread -lm
 
 CFLAGS_release := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE
 LDFLAGS_release := -pie -Wl,-z,relro,-z,now -Wl,--as-needed

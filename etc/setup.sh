@@ -6,10 +6,10 @@ set -eu
 packages="
 gcc make pkg-config
 tzdata
-libev-dev libhiredis-dev libmsgpack-dev libcurl4-openssl-dev libjansson-dev libfyaml-dev libdeflate-dev libssl-dev libseccomp-dev
+libev-dev libhiredis-dev libmsgpack-dev libcurl4-openssl-dev libjansson-dev libfyaml-dev libdeflate-dev libssl-dev libncurses-dev libseccomp-dev
 node-llhttp
 redis-server
-libcmocka-dev python3 python3-pytest python3-redis python3-msgpack
+libcmocka-dev python3 python3-pytest python3-pyte python3-redis python3-msgpack
 nodejs npm
 clang clang-format clang-tidy cppcheck libclang-rt-14-dev
 nginx-light procps strace

@@ -8,10 +8,8 @@
 #include "common/base/log.h"
 #include "master/health.h"
 #include "master/listen.h"
-#include "master/logerrors.h"
-#include "master/loglevel.h"
-#include "master/logsink.h"
 #include "master/pause.h"
+#include "master/procstat.h"
 #include "master/reconcile.h"
 #include "master/slot.h"
 #include "master/state.h"
@@ -59,6 +57,8 @@ static json_t *process_json(const struct slot *s, uint64_t now)
                         integer(s->pid != 0 && s->ready_ms != 0 ? s->ready_ms - s->spawned_ms : 0));
     json_object_set_new(o, "restarts", integer(s->restarts));
     json_object_set_new(o, "rss_bytes", integer(s->pid != 0 ? (uint64_t)health_resident_bytes(s->pid) : 0));
+    json_object_set_new(o, "cpu_ms",
+                        integer(s->pid != 0 ? procstat_cpu_ms(s->pid, kind_id(s->kind) == KIND_PROGRAM) : 0));
     json_object_set_new(o, "loop_lag_ms", integer(s->beat.loop_lag_ms));
     json_object_set_new(o, "in_hand", integer(s->beat.in_hand));
     json_object_set_new(o, "doing", json_string(s->note));
@@ -84,6 +84,7 @@ static json_t *master_json(const struct master *m, uint64_t now)
     json_object_set_new(o, "uptime_ms", integer(now - m->started_ms));
     json_object_set_new(o, "restarts", integer(0));
     json_object_set_new(o, "rss_bytes", integer((uint64_t)health_resident_bytes(getpid())));
+    json_object_set_new(o, "cpu_ms", integer(clock_cpu_us() / 1000));
     json_object_set_new(o, "loop_lag_ms", integer(m->loop_lag_ms));
     json_object_set_new(o, "loop_lag_worst_ms", integer(m->loop_lag_worst_ms));
     json_object_set_new(o, "loop_turn_worst_ms", real_ms(m->turn.worst_us));
@@ -108,12 +109,24 @@ static json_t *ingest_json(const struct master *m)
     json_object_set_new(o, "quarantined_events", count(m, METRIC_INGEST_EVENTS, "", "quarantined"));
     json_object_set_new(o, "refused_events", count(m, METRIC_INGEST_EVENTS, "", "refused"));
     json_object_set_new(o, "requests", count(m, METRIC_INGEST_REQUESTS, "", ""));
+    json_object_set_new(o, "bytes", count(m, METRIC_INGEST_BYTES, "", "wire"));
     json_object_set_new(o, "in_flight",
                         integer((uint64_t)metrics_value(m->sum, METRIC_INGEST_IN_FLIGHT, NULL)));
     json_object_set_new(o, "connections",
                         integer((uint64_t)metrics_value(m->sum, METRIC_INGEST_CONNECTIONS, NULL)));
     json_object_set_new(o, "queued_events",
                         integer((uint64_t)metrics_value(m->sum, METRIC_INGEST_QUEUED_EVENTS, NULL)));
+    return o;
+}
+
+static json_t *delivery_json(const struct master *m)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "delivered_events", count(m, METRIC_DELIVERY_EVENTS, "", NULL));
+    json_object_set_new(o, "completed_jobs", count(m, METRIC_QUEUE_FINISHED, "", "completed"));
+    json_object_set_new(o, "failed_jobs", count(m, METRIC_QUEUE_FINISHED, "", "failed"));
+    json_object_set_new(o, "retried_jobs", count(m, METRIC_QUEUE_FINISHED, "", "delayed"));
+    json_object_set_new(o, "in_flight", count(m, METRIC_DELIVERY_IN_FLIGHT, "", NULL));
     return o;
 }
 
@@ -153,6 +166,9 @@ static json_t *queues_json(const struct master *m)
         const char *name = json_string_value(json_object_get(o, "name"));
         json_object_set_new(o, "paused_here", json_boolean(pause_is(m, name)));
         json_object_set_new(o, "delivered_events", count(m, METRIC_DELIVERY_EVENTS, name, NULL));
+        json_object_set_new(
+            o, "oldest_ms",
+            integer((uint64_t)(metrics_value(m->sum, METRIC_QUEUE_OLDEST, name, "wait", NULL) * 1e3)));
     }
     return list;
 }
@@ -191,51 +207,6 @@ static void add_alarm(const char *text, void *arg)
     json_array_append_new(arg, json_string(text));
 }
 
-/* ------------------------------------------------------------------ the log */
-
-struct list_at {
-    json_t *list;
-    uint64_t now;
-};
-
-static void add_error(const struct logerrors_line *line, void *arg)
-{
-    const struct list_at *at = arg;
-    json_t *o = json_object();
-    json_object_set_new(o, "ms_ago", integer(at->now - line->mono_ms));
-    json_object_set_new(o, "kind", json_string(line->kind));
-    json_object_set_new(o, "slot", integer(line->slot));
-    json_object_set_new(o, "level", json_string(log_level_name(line->level)));
-    json_object_set_new(o, "event", json_string(line->event));
-    json_object_set_new(o, "text", json_string(line->text));
-    json_array_append_new(at->list, o);
-}
-
-static void add_warning(const char *event, uint64_t n, uint64_t last_ms, void *arg)
-{
-    const struct list_at *at = arg;
-    json_t *o = json_object();
-    json_object_set_new(o, "event", json_string(event));
-    json_object_set_new(o, "count", integer(n));
-    json_object_set_new(o, "last_ms_ago", integer(at->now - last_ms));
-    json_array_append_new(at->list, o);
-}
-
-static void add_log(const struct master *m, json_t *o, uint64_t now)
-{
-    struct list_at errors = {json_array(), now}, warnings = {json_array(), now};
-    json_t *log = json_object();
-    logerrors_each(logsink_errors(m->sink), add_error, &errors);
-    logerrors_each_warning(logsink_errors(m->sink), add_warning, &warnings);
-    json_object_set_new(o, "errors", errors.list);
-    json_object_set_new(o, "warnings", warnings.list);
-    json_object_set_new(log, "level", json_string(log_level_name((enum log_level)m->conf->log.level)));
-    json_object_set_new(log, "output", json_string(m->conf->log.output));
-    json_object_set_new(log, "dropped_lines", integer(logsink_dropped(m->sink)));
-    json_object_set_new(log, "levels", loglevel_json(m));
-    json_object_set_new(o, "log", log);
-}
-
 json_t *status_json(const struct master *m)
 {
     uint64_t now = clock_mono_ms();
@@ -251,17 +222,19 @@ json_t *status_json(const struct master *m)
     json_object_set_new(o, "ready", json_boolean(h.ready));
     json_object_set_new(o, "uptime_ms", integer(now - m->started_ms));
     json_object_set_new(o, "epoch", integer(m->epoch));
+    json_object_set_new(o, "clock_ms", integer(now)); /* rates: of two answers */
     json_object_set_new(o, "rolling", json_boolean(reconcile_rolling(m)));
     json_array_append_new(processes, master_json(m, now));
     list_foreach(s, &m->slots, struct slot, link) json_array_append_new(processes, process_json(s, now));
     json_object_set_new(o, "processes", processes);
     json_object_set_new(o, "scale", scale_json(m));
     json_object_set_new(o, "ingest", ingest_json(m));
+    json_object_set_new(o, "delivery", delivery_json(m));
     json_object_set_new(o, "queues", queues_json(m));
     json_t *alarms = json_array();
     health_each_alarm(m, add_alarm, alarms);
     json_object_set_new(o, "alarms", alarms);
-    add_log(m, o, now);
+    status_add_log(m, o);
     json_object_set_new(
         o, "console",
         json_string(listen_address(m->listen, KIND_LISTEN_CONSOLE, 0, address, sizeof address)));

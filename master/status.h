@@ -8,6 +8,8 @@ struct master;
 
 /* The caller owns the reference. */
 json_t *status_json(const struct master *m);
+/* Its part about the log: errors, warnings, log (status_log.c). */
+void status_add_log(const struct master *m, json_t *o);
 /* The same as log lines (event=dump_process ...). */
 void status_dump(const struct master *m);
 

@@ -13,6 +13,7 @@ static const struct cli_verb verbs[] = {
     {"run", run_main, "start dray in the foreground"},
     {"check", check_main, "read and check a configuration"},
     {"status", status_main, "what the running instance is doing"},
+    {"top", top_main, "what it does, on the whole screen, refreshed"},
     {"scale", scale_main, "change the number of processes of a kind"},
     {"restart", restart_main, "replace the processes one by one"},
     {"reload", reload_main, "read the configuration again"},

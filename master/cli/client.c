@@ -38,7 +38,7 @@ static int no_socket(const char *path, int error, bool quiet)
 
 int client_connect_path(const char *path, bool quiet, struct client *c)
 {
-    *c = (struct client){.fd = -1};
+    *c = (struct client){.fd = -1, .quiet = quiet};
     if (str_copy(c->path, path, sizeof c->path) >= sizeof c->path)
         return no_socket(path, ENAMETOOLONG, quiet);
     char text[CLIENT_PATH_MAX + 8];
@@ -53,18 +53,26 @@ int client_connect_path(const char *path, bool quiet, struct client *c)
     return EXIT_CODE_OK;
 }
 
-int client_connect(const struct cli *o, struct client *c)
+int client_find(const struct cli *o, char path[CLIENT_PATH_MAX])
 {
-    if (o->socket != NULL)
-        return client_connect_path(o->socket, false, c);
     enum exitcode code;
+    if (o->socket != NULL && str_copy(path, o->socket, CLIENT_PATH_MAX) >= CLIENT_PATH_MAX)
+        return no_socket(o->socket, ENAMETOOLONG, false);
+    if (o->socket != NULL)
+        return EXIT_CODE_OK;
     struct conf *conf = cli_load_conf(o, &code);
     if (conf == NULL)
         return code;
-    char path[CLIENT_PATH_MAX];
-    conf_run_path(conf, "control.sock", path, sizeof path);
+    conf_run_path(conf, "control.sock", path, CLIENT_PATH_MAX);
     conf_free(conf);
-    return client_connect_path(path, false, c);
+    return EXIT_CODE_OK;
+}
+
+int client_connect(const struct cli *o, struct client *c)
+{
+    char path[CLIENT_PATH_MAX];
+    int code = client_find(o, path);
+    return code != EXIT_CODE_OK ? code : client_connect_path(path, false, c);
 }
 
 void client_close(struct client *c)
@@ -131,14 +139,15 @@ static int read_line(int fd, struct buf *in, uint64_t until_ms)
 }
 
 /* The answer's own verdict. */
-static int judge(json_t *answer)
+static int judge(const struct client *c, json_t *answer)
 {
     if (json_is_true(json_object_get(answer, "ok")))
         return EXIT_CODE_OK;
     const char *text = json_string_value(json_object_get(answer, "error"));
     size_t len = text != NULL ? strlen(text) : 0;
-    fprintf(stderr, "dray: %s%s", text != NULL ? text : "refused without a reason",
-            len > 0 && text[len - 1] == '\n' ? "" : "\n");
+    if (!c->quiet)
+        fprintf(stderr, "dray: %s%s", text != NULL ? text : "refused without a reason",
+                len > 0 && text[len - 1] == '\n' ? "" : "\n");
     int code = (int)json_integer_value(json_object_get(answer, "code"));
     return code > 0 && code < 256 ? code : EXIT_CODE_FAILURE;
 }
@@ -157,12 +166,13 @@ static int ask(struct client *c, json_t *request, uint64_t timeout_ms, bool pati
         bool closed = errno == ECONNRESET || errno == EPIPE; /* so it sends away other users */
         if (patient && errno == ETIMEDOUT)
             code = EXIT_CODE_TEMP;
-        else
+        else if (!c->quiet)
             fprintf(stderr, "dray: %s does not answer: %s%s\n", c->path, strerror(errno),
                     closed ? " (it serves root and the user that dray runs as)" : "");
     } else if ((*answer = json_loadb(in.data, in.len, 0, NULL)) == NULL) {
-        fprintf(stderr, "dray: %s gave an answer that is not JSON\n", c->path);
-    } else if ((code = judge(*answer)) != EXIT_CODE_OK) {
+        if (!c->quiet)
+            fprintf(stderr, "dray: %s gave an answer that is not JSON\n", c->path);
+    } else if ((code = judge(c, *answer)) != EXIT_CODE_OK) {
         json_decref(*answer);
         *answer = NULL;
     }

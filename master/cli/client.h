@@ -16,12 +16,15 @@ struct client {
     int fd;
     pid_t master; /* by the socket's credentials; 0 = unknown */
     char path[CLIENT_PATH_MAX];
+    bool quiet;
 };
 
 /* Finds the socket (-s, else the run_dir of -c, --set and the defaults) and connects. EXIT_CODE_OK,
  * EXIT_CODE_NOT_RUNNING, EXIT_CODE_NOPERM, EXIT_CODE_UNREACHABLE, or what the configuration's errors say. */
 int client_connect(const struct cli *o, struct client *c);
-/* The same for a known socket; quiet: says nothing (for polling). */
+/* Only where it is: EXIT_CODE_OK, or what the configuration's errors say. */
+int client_find(const struct cli *o, char path[CLIENT_PATH_MAX]);
+/* The same for a known socket; quiet: says nothing, of its answers neither (for polling). */
 int client_connect_path(const char *path, bool quiet, struct client *c);
 /* Asks. EXIT_CODE_OK and *answer (json_decref it), which has "ok": true; else its "error" went to stderr and its
  * "code" is returned. Takes over request. */

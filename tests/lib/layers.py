@@ -36,6 +36,7 @@ LIBRARIES = {
     r"llhttp\.h": ["common/http/"],
     r"msgpack(\.h|/)": ["ipc/", "common/event/"],
     r"libfyaml\.h": ["common/conf/"],
+    r"n?curses(w/.*)?\.h": ["master/cli/top"],
     r"syslog\.h": ["master/logsink.c"],
 }
 # Call: who may make it.
