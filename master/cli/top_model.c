@@ -216,7 +216,10 @@ json_t *top_model_json(const struct top_model *m)
     put_rate(rates, "retried_jobs", m->rates.retried);
     put_rate(rates, "cpu_percent", m->rates.cpu_percent);
     json_object_set_new(rates, "seconds", json_real(m->seconds));
-    json_array_foreach(json_object_get(o, "processes"), i, p) put_rate(p, "cpu_percent", cpu_percent(m, p));
+    json_array_foreach(json_object_get(o, "processes"), i, p)
+    {
+        put_rate(p, "cpu_percent", cpu_percent(m, p));
+    }
     json_object_set_new(o, "rates", rates);
     return o;
 }

@@ -90,7 +90,10 @@ static long long sum_of(const json_t *list, const char *key)
     size_t i;
     json_t *o;
     long long n = 0;
-    json_array_foreach(list, i, o) n += json_integer_value(json_object_get(o, key));
+    json_array_foreach(list, i, o)
+    {
+        n += json_integer_value(json_object_get(o, key));
+    }
     return n;
 }
 
