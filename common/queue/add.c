@@ -19,12 +19,16 @@
 
 #define ID_MAX 128
 
-struct item {
+struct queue_item {
     struct list link;
+    struct list known; /* q->known, from being sent to being answered */
     queue_done_fn done;
     void *arg;
     const char *data; /* the caller's */
     size_t len;
+    uint64_t stamp_ms; /* in its options */
+    unsigned offers;   /* takes that were told of it and are not answered */
+    bool answered, stored;
     char id[ID_MAX];
 };
 
@@ -45,7 +49,7 @@ struct probe {
 
 void queue_add(struct queue *q, const char *id, const void *data, size_t len, queue_done_fn done, void *arg)
 {
-    struct item *it = xcalloc(1, sizeof *it); /* without an id: refused at the end of the turn */
+    struct queue_item *it = xcalloc(1, sizeof *it); /* without an id: refused at the end of the turn */
     if (len <= QUEUE_JOB_MAX && q->adds_bytes + len <= QUEUE_PENDING_MAX && strlen(id) < ID_MAX) {
         str_copy(it->id, id, sizeof it->id);
         it->data = data;
@@ -54,36 +58,50 @@ void queue_add(struct queue *q, const char *id, const void *data, size_t len, qu
     }
     it->done = done;
     it->arg = arg;
+    list_init(&it->known);
     list_push_back(&q->adds, &it->link);
 }
 
-static void answer(struct item *it, enum queue_status s, const char *why)
+/* Frees it once it is answered and no take may come back with it. */
+static void let_go(struct queue *q, struct queue_item *it)
 {
-    list_remove(&it->link);
-    it->done(s, why, it->arg);
+    if (!it->answered || it->offers > 0)
+        return;
+    if (it->stored && q->o.let_go != NULL)
+        q->o.let_go(it->arg);
     free(it);
 }
 
-static void answer_all(struct list *items, enum queue_status s, const char *why)
+static void answer(struct queue *q, struct queue_item *it, enum queue_status s, const char *why)
 {
-    struct item *it;
-    while ((it = list_first(items, struct item, link)) != NULL)
-        answer(it, s, why);
+    list_remove(&it->link);
+    list_remove(&it->known);
+    it->answered = true;
+    it->stored = s == QUEUE_OK;
+    it->done(s, why, it->arg);
+    let_go(q, it);
 }
 
-static void answer_each(struct group *g, const struct redisReply *codes)
+static void answer_all(struct queue *q, struct list *items, enum queue_status s, const char *why)
 {
-    struct item *it;
-    for (size_t i = 0; (it = list_first(&g->items, struct item, link)) != NULL; i++) {
+    struct queue_item *it;
+    while ((it = list_first(items, struct queue_item, link)) != NULL)
+        answer(q, it, s, why);
+}
+
+static void answer_each(struct queue *q, struct group *g, const struct redisReply *codes)
+{
+    struct queue_item *it;
+    for (size_t i = 0; (it = list_first(&g->items, struct queue_item, link)) != NULL; i++) {
         long long code = -1;
         if (i < codes->elements && codes->element[i]->type == REDIS_REPLY_INTEGER)
             code = codes->element[i]->integer;
         if (code == 1)
-            answer(it, QUEUE_OK, NULL);
+            answer(q, it, QUEUE_OK, NULL);
         else if (code == 0)
-            answer(it, QUEUE_DUPLICATE, "a job of this id is or was there");
+            answer(q, it, QUEUE_DUPLICATE, "a job of this id is or was there");
         else
-            answer(it, QUEUE_REFUSED, "the job's hash was not written");
+            answer(q, it, QUEUE_REFUSED, "the job's hash was not written");
     }
 }
 
@@ -96,8 +114,8 @@ static void repeat(struct queue *q, struct group *old)
     list_init(&g->items);
     g->n = old->n;
     g->direct = true;
-    struct item *it;
-    while ((it = list_first(&old->items, struct item, link)) != NULL) {
+    struct queue_item *it;
+    while ((it = list_first(&old->items, struct queue_item, link)) != NULL) {
         list_remove(&it->link);
         list_push_back(&g->items, &it->link);
     }
@@ -108,8 +126,8 @@ static void repeat(struct queue *q, struct group *old)
 /* Hashes that got no place are taken away; nobody waits for that. */
 static void discard(struct queue *q, const struct group *g)
 {
-    const struct item *it;
-    list_foreach(it, &g->items, struct item, link)
+    const struct queue_item *it;
+    list_foreach(it, &g->items, struct queue_item, link)
     {
         char key[QUEUE_KEY_SIZE];
         snprintf(key, sizeof key, "%sdray:new:%s", q->base, it->id);
@@ -128,16 +146,16 @@ static void on_added(struct queue_call *c, enum queue_status s, const char *why,
         if (g->direct && (s == QUEUE_REFUSED || s == QUEUE_BROKEN))
             discard(q, g);
         if (g->refusal[0] != '\0' && s == QUEUE_REFUSED)
-            answer_all(&g->items, g->refused_as, g->refusal);
+            answer_all(q, &g->items, g->refused_as, g->refusal);
         else
-            answer_all(&g->items, s, why);
+            answer_all(q, &g->items, s, why);
         return;
     }
     const struct redisReply *codes = reply;
     if (!g->direct)
         codes = reply->type == REDIS_REPLY_ARRAY && reply->elements == g->n + 1 ? reply->element[g->n] : NULL;
     if (codes != NULL && codes->type == REDIS_REPLY_ARRAY) {
-        answer_each(g, codes);
+        answer_each(q, g, codes);
     } else if (codes != NULL && codes->type == REDIS_REPLY_ERROR) {
         char word[16];
         if (strcmp(redis_error_word(codes, word, sizeof word), "NOSCRIPT") == 0) {
@@ -145,9 +163,9 @@ static void on_added(struct queue_call *c, enum queue_status s, const char *why,
             return;
         }
         discard(q, g);
-        answer_all(&g->items, queue_status_of(REDIS_ERROR, codes, &why), codes->str);
+        answer_all(q, &g->items, queue_status_of(REDIS_ERROR, codes, &why), codes->str);
     } else {
-        answer_all(&g->items, QUEUE_BROKEN, "Redis gave an unexpected answer");
+        answer_all(q, &g->items, QUEUE_BROKEN, "Redis gave an unexpected answer");
     }
 }
 
@@ -168,8 +186,8 @@ static int list_ids(struct queue *q, const struct group *g, const char **argv)
     int argc = 0;
     argv[argc++] = q->o.token;
     argv[argc++] = queue_alone(q);
-    const struct item *it;
-    list_foreach(it, &g->items, struct item, link) argv[argc++] = it->id;
+    const struct queue_item *it;
+    list_foreach(it, &g->items, struct queue_item, link) argv[argc++] = it->id;
     return argc;
 }
 
@@ -181,13 +199,20 @@ static void call_script(struct queue *q, struct group *g)
     queue_call_script(q, &g->call, &queue_script_add, argc, argv, NULL);
 }
 
-static void send_hash(struct queue *q, const struct item *it, redis_reply_fn fn, void *arg)
+static void write_opts(const struct queue_item *it, char opts[QUEUE_OPTS_SIZE])
 {
-    char key[QUEUE_KEY_SIZE], opts[96], stamp[24];
-    uint64_t now = clock_wall_ms();
+    snprintf(opts, QUEUE_OPTS_SIZE, "{\"attempts\":1,\"delay\":0,\"timestamp\":%" PRIu64 "}", it->stamp_ms);
+}
+
+static void send_hash(struct queue *q, struct queue_item *it, redis_reply_fn fn, void *arg)
+{
+    char key[QUEUE_KEY_SIZE], opts[QUEUE_OPTS_SIZE], stamp[24];
+    it->stamp_ms = clock_wall_ms();
     snprintf(key, sizeof key, "%sdray:new:%s", q->base, it->id);
-    snprintf(opts, sizeof opts, "{\"attempts\":1,\"delay\":0,\"timestamp\":%" PRIu64 "}", now);
-    snprintf(stamp, sizeof stamp, "%" PRIu64, now);
+    write_opts(it, opts);
+    snprintf(stamp, sizeof stamp, "%" PRIu64, it->stamp_ms);
+    if (q->o.let_go != NULL)
+        list_push_back(&q->known, &it->known);
     const char *argv[] = {"HSET", key,         "name", "__default__", "data", it->data,   "opts",
                           opts,   "timestamp", stamp,  "delay",       "0",    "priority", "0"};
     enum { ARGC = sizeof argv / sizeof *argv, DATA = 5 };
@@ -207,8 +232,8 @@ static void send_group(struct queue *q, struct group *g)
     queue_call_begin(q, &g->call);
     redis_command(q->r, NULL, NULL, 1, multi, NULL);
     bool first = true;
-    const struct item *it;
-    list_foreach(it, &g->items, struct item, link)
+    struct queue_item *it;
+    list_foreach(it, &g->items, struct queue_item, link)
     {
         struct probe *p = NULL;
         if (first) {
@@ -229,15 +254,14 @@ static struct group *gather(struct queue *q)
 {
     struct group *g = xcalloc(1, sizeof *g);
     size_t bytes = 0;
-    struct item *it;
+    struct queue_item *it;
     list_init(&g->items);
-    while (g->n < QUEUE_GROUP_MAX && (it = list_first(&q->adds, struct item, link)) != NULL) {
+    while (g->n < QUEUE_GROUP_MAX && (it = list_first(&q->adds, struct queue_item, link)) != NULL) {
         if (it->id[0] != '\0' && g->n > 0 && bytes + it->len > QUEUE_GROUP_BYTES)
             break;
         list_remove(&it->link);
         if (it->id[0] == '\0') {
-            it->done(QUEUE_REFUSED, "too much is waiting to be stored", it->arg);
-            free(it);
+            answer(q, it, QUEUE_REFUSED, "too much is waiting to be stored");
             continue;
         }
         q->adds_bytes -= it->len;
@@ -249,6 +273,57 @@ static struct group *gather(struct queue *q)
         return g;
     free(g);
     return NULL;
+}
+
+/* ---- what a take behind them need not read */
+
+void queue_known_open(struct queue *q, struct queue_known *k)
+{
+    struct queue_item *it;
+    size_t used = 1;
+    *k = (struct queue_known){0};
+    if (list_empty(&q->known))
+        return;
+    k->items = xcalloc(QUEUE_KNOWN_MAX, sizeof *k->items);
+    k->ids = xmalloc(QUEUE_KNOWN_MAX * (ID_MAX + 1) + 2);
+    k->ids[0] = ' ';
+    list_foreach(it, &q->known, struct queue_item, known)
+    {
+        if (k->n == QUEUE_KNOWN_MAX)
+            break;
+        used += (size_t)sprintf(k->ids + used, "%s ", it->id);
+        it->offers++;
+        k->items[k->n++] = it;
+    }
+}
+
+bool queue_known_read(const struct queue_known *k, struct queue_job *j, char opts[QUEUE_OPTS_SIZE])
+{
+    for (size_t i = 0; i < k->n; i++) {
+        const struct queue_item *it = k->items[i];
+        if (!it->stored || strcmp(it->id, j->id) != 0)
+            continue;
+        write_opts(it, opts);
+        j->name = "__default__";
+        j->data = it->data;
+        j->data_len = it->len;
+        j->opts = opts;
+        j->opts_len = strlen(opts);
+        j->timestamp_ms = it->stamp_ms;
+        j->added = it->arg;
+        return true;
+    }
+    return false;
+}
+
+void queue_known_close(struct queue *q, struct queue_known *k)
+{
+    for (size_t i = 0; i < k->n; i++) {
+        k->items[i]->offers--;
+        let_go(q, k->items[i]);
+    }
+    free(k->items);
+    free(k->ids);
 }
 
 void queue_flush_adds(struct queue *q)
@@ -271,11 +346,11 @@ void queue_drop_adds(struct queue *q, enum queue_status s)
 {
     struct list all;
     list_init(&all);
-    struct item *it;
-    while ((it = list_first(&q->adds, struct item, link)) != NULL) {
+    struct queue_item *it;
+    while ((it = list_first(&q->adds, struct queue_item, link)) != NULL) {
         list_remove(&it->link);
         list_push_back(&all, &it->link);
     }
     q->adds_bytes = 0;
-    answer_all(&all, s, s == QUEUE_AWAY ? "no connection to Redis" : "the queue was closed");
+    answer_all(q, &all, s, s == QUEUE_AWAY ? "no connection to Redis" : "the queue was closed");
 }

@@ -23,6 +23,8 @@
 #define QUEUE_TAKE_MAX     256
 #define QUEUE_REASON_MAX   2048
 #define QUEUE_TOMBSTONE_MS 120000
+#define QUEUE_KNOWN_MAX    64 /* adds told to one take */
+#define QUEUE_OPTS_SIZE    96 /* options of a job of our own */
 
 struct queue_tick;
 struct queue_lease;
@@ -34,6 +36,7 @@ struct queue {
     char *base; /* PREFIX:NAME: */
     struct list calls;
     struct list adds, settles, takes; /* not yet sent */
+    struct list known;                /* adds sent and not answered; only with o.let_go */
     size_t adds_bytes;
     uint64_t limited_ms; /* what the last take told */
     unsigned adds_flying, settles_flying;
@@ -77,7 +80,7 @@ void queue_call_script(struct queue *q, struct queue_call *c, const struct redis
 void queue_call_begin(struct queue *q, struct queue_call *c);
 void queue_call_reply(enum redis_status status, const struct redisReply *reply, void *arg);
 /* turn.c: a settle and a take, not yet sent, as one call. */
-#define QUEUE_TAKE_ARGC 7
+#define QUEUE_TAKE_ARGC 8
 void queue_call_turn(struct queue *q, struct queue_call *settle, int settle_argc,
                      const char *const *settle_argv, struct queue_call *take, const char *const *take_argv);
 /* take.c: the first take that is asked for; argv lives as long as a. Once it was sent, queue_take_read asks for the jobs. */
@@ -88,6 +91,16 @@ struct queue_take_args {
 };
 struct queue_call *queue_take_prepare(struct queue *q, struct queue_take_args *a);
 void queue_take_read(struct queue *q, const struct queue_take_args *a);
+/* add.c: jobs on their way to Redis when a take was sent behind them. All empty where the queue has no let_go. */
+struct queue_known {
+    char *ids; /* " id id "; NULL: none */
+    struct queue_item **items;
+    size_t n;
+};
+void queue_known_open(struct queue *q, struct queue_known *k);
+/* Fills in the fields of a job that was just stored; false: it is not among them. */
+bool queue_known_read(const struct queue_known *k, struct queue_job *j, char opts[QUEUE_OPTS_SIZE]);
+void queue_known_close(struct queue *q, struct queue_known *k);
 enum queue_status queue_status_of(enum redis_status status, const struct redisReply *reply, const char **why);
 
 /* "1" while it is known that the server has no replicas and is no part of a cluster: its own listeners are all. May

@@ -36,6 +36,9 @@ struct queue_options {
     bool limiter_by_group;   /* each group (the id's text behind its last colon) for itself */
     uint64_t metrics_points; /* minutes of Bull's own metrics that are kept; 0 = none */
     uint64_t max_run_ms;     /* a job that was taken longer ago stalls, renewed lock or not; 0 = never */
+    /* Not NULL: a job that is taken while its add is still on the way is not read back; its data is that of the add, and
+     * must stay after done(QUEUE_OK) until let_go(arg), called once for each such add. */
+    void (*let_go)(void *arg);
 };
 
 enum queue_status {
@@ -66,7 +69,7 @@ const char *queue_name(const struct queue *q);
 /* ---- add.c */
 typedef void (*queue_done_fn)(enum queue_status s, const char *why, void *arg);
 /* A new job at the head of wait (or paused). id: id_new() form. data: JSON text; it is not copied and must stay as it is
- * until done is called. Adds of one loop turn go as one group: native HSETs and one script call for the ids (Lua hashes
+ * until done is called (until let_go, where there is one). Adds of one loop turn go as one group: native HSETs and one script call for the ids (Lua hashes
  * every byte of its arguments). */
 void queue_add(struct queue *q, const char *id, const void *data, size_t len, queue_done_fn done, void *arg);
 
@@ -80,6 +83,7 @@ struct queue_job {
     uint64_t stalled_count;
     uint64_t retried_ms; /* the last manual retry; 0: none */
     uint64_t failures;   /* attempts_made without those before the last manual retry, which starts afresh */
+    void *added;         /* the arg of its queue_add, when data is that of the add; else NULL */
 };
 /* The jobs are valid during the call. n 0 with QUEUE_OK: nothing waits (or the queue is paused). A ghost (an id without
  * a hash) or a job whose data is missing never comes here: the script moves it to failed with a reason. */

@@ -23,10 +23,11 @@ enum { F_DATA, F_NAME, F_OPTS, F_TIMESTAMP, F_ATTEMPTS, F_STALLED, F_RETRIED, F_
 #define BYTES_MAX    "33554432" /* data in one answer, unless a single job is larger */
 #define JOB_MAX      "16777216" /* a larger one goes to failed: QUEUE_JOB_MAX */
 #define SORTED       F_AFRESH   /* so many of them come with the sort: the others are rarely of interest */
-#define ORDERED_ARGS 13         /* before the ids in hand */
-#define HEAD         2          /* values of the script's answer before the ids */
+#define ORDERED_ARGS 14         /* before the ids in hand */
 
-enum { O_STATE, O_MS, O_WHO, O_REQUEUED, O_FAILED, O_GHOSTS, ORDERED_HEAD }; /* of take_ordered's */
+/* Values of the scripts' answers before the ids; the last are the marks. */
+enum { T_GHOSTS, T_LIMITED_MS, T_MARKS, TAKE_HEAD };
+enum { O_STATE, O_MS, O_WHO, O_REQUEUED, O_FAILED, O_GHOSTS, O_MARKS, ORDERED_HEAD };
 
 struct wish { /* a take not yet sent */
     struct list link;
@@ -40,8 +41,9 @@ struct wish { /* a take not yet sent */
 
 struct slot {
     char *id, *name, *opts;
-    char *copy; /* data that must outlive its reply */
-    bool there; /* the job's fields are known */
+    char *copy;                       /* data that must outlive its reply */
+    bool there;                       /* the job's fields are known */
+    char known_opts[QUEUE_OPTS_SIZE]; /* of a job that was not read */
 };
 
 /* Lives until the jobs are given away; the calls on the way refer to it. */
@@ -59,6 +61,7 @@ struct take {
     struct queue_turn turn;
     char *who;
     uint64_t returns; /* of the queue when this was sent */
+    struct queue_known known;
 };
 
 struct take_call {
@@ -200,6 +203,7 @@ static void give(struct queue *q, struct take *t)
         free(t->slots[i].opts);
         free(t->slots[i].copy);
     }
+    queue_known_close(q, &t->known);
     free(t->slots);
     free(t->jobs);
     free(t->who);
@@ -234,6 +238,8 @@ static void on_one(struct queue_call *c, enum queue_status s, const char *why, c
 static bool keep_data(struct take *t, size_t i)
 {
     struct slot *s = &t->slots[i];
+    if (t->jobs[i].added != NULL)
+        return true;
     s->copy = mem_try(t->jobs[i].data_len + 1);
     if (s->copy == NULL)
         return false;
@@ -283,14 +289,19 @@ static void on_data(struct queue_call *c, enum queue_status s, const char *why,
         give(q, t);
         return;
     }
-    size_t there = 0;
-    /* id, fields, id, fields, ... in the order of the script's answer */
-    for (size_t i = 0; s == QUEUE_OK && reply->type == REDIS_REPLY_ARRAY && i < t->n &&
-                       (SORTED + 1) * (i + 1) <= reply->elements;
-         i++) {
-        struct redisReply *const *at = reply->element + (SORTED + 1) * i;
-        if (at[0]->type == REDIS_REPLY_STRING && strcmp(at[0]->str, t->jobs[i].id) == 0)
+    size_t there = 0, next = 0, n = 0;
+    if (s == QUEUE_OK && reply->type == REDIS_REPLY_ARRAY)
+        n = reply->elements / (SORTED + 1);
+    /* id, fields, id, fields, ... in the order of the script's answer, without those that it has marked */
+    for (size_t i = 0; i < t->n; i++) {
+        struct redisReply *const *at = next < n ? reply->element + (SORTED + 1) * next : NULL;
+        if (t->slots[i].there) {
+            there++;
+            continue;
+        }
+        if (at != NULL && at[0]->type == REDIS_REPLY_STRING && strcmp(at[0]->str, t->jobs[i].id) == 0)
             there += read_job(&t->jobs[i], &t->slots[i], at + 1, SORTED, false);
+        next++;
     }
     if (there == t->n)
         give(q, t);
@@ -321,24 +332,28 @@ static void read_turn(struct take *t, struct redisReply *const *head)
 /* Fills t in; its status tells what became of it. */
 static void read_ids(struct queue *q, struct take *t, const struct redisReply *reply)
 {
-    size_t head = t->ordered != NULL ? ORDERED_HEAD : HEAD;
+    size_t head = t->ordered != NULL ? ORDERED_HEAD : TAKE_HEAD;
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements < head) {
         t->status = QUEUE_BROKEN;
         return;
     }
     if (t->ordered != NULL)
         read_turn(t, reply->element);
-    long long ghosts = t->ordered != NULL ? (long long)t->turn.ghosts : reply->element[0]->integer;
+    long long ghosts = t->ordered != NULL ? (long long)t->turn.ghosts : reply->element[T_GHOSTS]->integer;
     if (ghosts > 0)
         log_warn("queue_ghosts", "queue=%s n=%lld", log_q(queue_name(q)), ghosts);
     if (t->ordered == NULL)
-        t->limited_ms = (uint64_t)(reply->element[1]->integer > 0 ? reply->element[1]->integer : 0);
+        t->limited_ms =
+            (uint64_t)(reply->element[T_LIMITED_MS]->integer > 0 ? reply->element[T_LIMITED_MS]->integer : 0);
+    const struct redisReply *marks = reply->element[head - 1];
     t->n = reply->elements - head;
     t->jobs = xcalloc(t->n + 1, sizeof *t->jobs);
     t->slots = xcalloc(t->n + 1, sizeof *t->slots);
     for (size_t i = 0; i < t->n; i++) {
         size_t len;
         t->jobs[i].id = t->slots[i].id = copy_of(reply->element[head + i], "", &len);
+        if (marks->type == REDIS_REPLY_STRING && i < marks->len && marks->str[i] == '1')
+            t->slots[i].there = queue_known_read(&t->known, &t->jobs[i], t->slots[i].known_opts);
     }
 }
 
@@ -379,6 +394,11 @@ static void send_sort(struct queue *q, struct take *t)
     free(key);
 }
 
+static const char *known_ids(const struct take *t)
+{
+    return t->known.ids != NULL ? t->known.ids : "";
+}
+
 static struct queue_call *prepare(struct queue *q, const struct wish *w, struct queue_take_args *a)
 {
     struct take *t = xcalloc(1, sizeof *t);
@@ -388,8 +408,10 @@ static struct queue_call *prepare(struct queue *q, const struct wish *w, struct 
     snprintf(a->ms, sizeof a->ms, "%" PRIu64, q->o.limiter_ms);
     t->taken = w->taken;
     t->arg = w->arg;
-    const char *const argv[QUEUE_TAKE_ARGC] = {
-        q->o.token, a->lock_ms, a->max, a->jobs, a->ms, q->o.limiter_by_group ? "1" : "", queue_alone(q)};
+    queue_known_open(q, &t->known);
+    const char *const argv[QUEUE_TAKE_ARGC] = {q->o.token,     a->lock_ms,  a->max,
+                                               a->jobs,        a->ms,       q->o.limiter_by_group ? "1" : "",
+                                               queue_alone(q), known_ids(t)};
     memcpy(a->argv, argv, sizeof argv);
     a->read = t;
     return &call_new(t, on_taken)->call;
@@ -422,6 +444,7 @@ static void send_take_ordered(struct queue *q, struct wish *w)
     struct take *t = xcalloc(1, sizeof *t);
     char lock_ms[24], max[16], stalled[24], tombstone[24], run[24], jobs[24], ms[24];
     const char **argv = xcalloc(ORDERED_ARGS + w->n, sizeof *argv);
+    queue_known_open(q, &t->known);
     snprintf(lock_ms, sizeof lock_ms, "%" PRIu64, q->o.lock_ms);
     snprintf(max, sizeof max, "%u", w->max);
     snprintf(stalled, sizeof stalled, "%" PRIu64, q->o.max_stalled);
@@ -441,7 +464,8 @@ static void send_take_ordered(struct queue *q, struct wish *w)
                                             jobs,
                                             ms,
                                             q->o.limiter_by_group ? "1" : "",
-                                            queue_alone(q)};
+                                            queue_alone(q),
+                                            known_ids(t)};
     memcpy(argv, head, sizeof head);
     for (size_t i = 0; i < w->n; i++)
         argv[ORDERED_ARGS + i] = w->in_hand[i];

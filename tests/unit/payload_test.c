@@ -25,20 +25,59 @@ static void test_write(void **state)
     (void)state;
     buf_init(&out, 200);
     mpwalk_init(&w, packed, sizeof(packed) - 1);
-    assert_int_equal(payload_write(&out, &quoted, 2, w), 0);
+    assert_int_equal(payload_write(&out, &quoted, 2, w, NULL), 0);
     assert_string_equal(buf_cstr(&out),
                         "{\"dray\":1,\"source\":\"we\\\"b\",\"batch\":[{\"a\":1},{\"b\":\"\\u00e9\"}]}");
     buf_reset(&out);
-    assert_int_equal(payload_write(&out, &plain, 3, w), -1); /* fewer events than announced */
+    assert_int_equal(payload_write(&out, &plain, 3, w, NULL), -1); /* fewer events than announced */
     assert_int_equal(out.len, 0);
-    assert_int_equal(payload_write(&out, &plain, 0, w), 0);
+    assert_int_equal(payload_write(&out, &plain, 0, w, NULL), 0);
     assert_string_equal(buf_cstr(&out), "{\"dray\":1,\"source\":\"w\",\"batch\":[]}");
     buf_fini(&out);
     buf_init(&out, 40); /* does not fit */
     assert_int_equal(buf_puts(&out, "before"), 0);
-    assert_int_equal(payload_write(&out, &web, 2, w), -1);
+    assert_int_equal(payload_write(&out, &web, 2, w, NULL), -1);
     assert_int_equal(out.len, 6);
     buf_fini(&out);
+}
+
+/* What the writer knows of a text is what a reader finds in it. */
+static void test_recall(void **state)
+{
+    static const unsigned char packed[] = "\xa7{\"a\":1}\xd9\x0e{\"b\":\"\\u00e9\"}";
+    static const char longest[] = "012345678901234567890123456789012345678901234567890123456789012";
+    static const char over[] = "0123456789012345678901234567890123456789012345678901234567890123";
+    static const char *const sources[] = {"w", "we\"b", "\xc3\xa9", longest, over};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
+        struct payload_head head = {.source = sources[i]};
+        struct payload_known known;
+        struct payload a, b;
+        struct mpwalk w;
+        struct buf out;
+        char why[128];
+
+        buf_init(&out, 1000);
+        mpwalk_init(&w, packed, sizeof(packed) - 1);
+        assert_int_equal(payload_write(&out, &head, 2, w, &known), 0);
+        assert_int_equal(payload_read(&a, out.data, out.len, WALL_MS, why, sizeof(why)), 0);
+        assert_int_equal(known.batch_len > 0, sources[i] != over);
+        if (known.batch_len > 0) {
+            payload_recall(&b, out.data, &known, WALL_MS);
+            assert_string_equal(b.source, a.source);
+            assert_int_equal(b.n_events, a.n_events);
+            assert_int_equal(b.bytes, a.bytes);
+            assert_int_equal(b.n_pieces, a.n_pieces);
+            for (size_t k = 0; k < a.n_pieces; k++) {
+                assert_int_equal(b.pieces[k].len, a.pieces[k].len);
+                assert_memory_equal(b.pieces[k].data, a.pieces[k].data, a.pieces[k].len);
+            }
+            payload_fini(&b);
+        }
+        payload_fini(&a);
+        buf_fini(&out);
+    }
 }
 
 /* The form that workers of the SDKs 2.x and 3.x do: read back as what they post. */
@@ -55,7 +94,7 @@ static void test_write_sdk(void **state)
     (void)state;
     buf_init(&out, 1000);
     mpwalk_init(&w, packed, sizeof(packed) - 1);
-    assert_int_equal(payload_write(&out, &head, 2, w), 0);
+    assert_int_equal(payload_write(&out, &head, 2, w, NULL), 0);
     assert_string_equal(
         buf_cstr(&out),
         "{\"version\":3,\"eventData\":\"{\\\"jobId\\\":\\\"b00abc\\\",\\\"description\\\":\\\"dray-b00abc\\\","
@@ -74,7 +113,7 @@ static void test_write_sdk(void **state)
     assert_string_equal(p.sdk->write_key, "k\"ey");
     payload_fini(&p);
     out.max = out.len + 100; /* does not fit a second time */
-    assert_int_equal(payload_write(&out, &head, 2, w), -1);
+    assert_int_equal(payload_write(&out, &head, 2, w, NULL), -1);
     assert_int_equal(out.len, out.max - 100);
     buf_fini(&out);
 }
@@ -157,8 +196,9 @@ static void test_refused(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_write), cmocka_unit_test(test_write_sdk),
-                                       cmocka_unit_test(test_read), cmocka_unit_test(test_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_write), cmocka_unit_test(test_recall),
+                                       cmocka_unit_test(test_write_sdk), cmocka_unit_test(test_read),
+                                       cmocka_unit_test(test_refused)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

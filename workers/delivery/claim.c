@@ -99,6 +99,8 @@ struct job *claim_job(struct lane *l, const struct queue_job *q)
     memcpy(text, q->opts, q->opts_len);
     text[q->opts_len] = '\0';
     j->q.opts = text;
+    if (q->added != NULL)
+        j->known = *intake_known(q->added);
     j->lane = l;
     j->bytes = bytes;
     buf_init(&j->text, 1u << 20);

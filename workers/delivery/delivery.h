@@ -44,6 +44,7 @@ struct job {
     enum job_state state;
     struct queue_job q; /* its texts stand behind the struct */
     struct http_call *call;
+    struct payload_known known; /* of data that this process has just stored */
     struct payload payload;
     char *key_header;
     /* the result */
@@ -257,8 +258,12 @@ static inline bool lane_ordered(const struct lane *l)
 
 /* ---- intake.c: batches of the links become jobs */
 void intake_link(struct delivery *d, int batch_fd, int ack_fd);
-void intake_credit(struct delivery *d);     /* tells every link what it may send now */
-void intake_pump(struct delivery *d);       /* adds what is held */
+void intake_credit(struct delivery *d); /* tells every link what it may send now */
+void intake_pump(struct delivery *d);   /* adds what is held */
+/* The queue needs the text of a batch no more (queue_options.let_go). */
+void intake_let_go(void *added);
+/* What is known of a text that was added: struct queue_job.added. */
+const struct payload_known *intake_known(const void *added);
 void intake_held(const struct delivery *d); /* at a crash: names the batches that are not stored yet */
 void intake_leave(struct delivery *d);      /* asks the senders for their END */
 bool intake_done(const struct delivery *d); /* every link has ended, and every answer is in its pipe */

@@ -1,6 +1,6 @@
 /* intake - batches that ingest sends become jobs; STORED goes back when Redis has them.
  *
- * A batch is copied once, into the stored form. If the connection breaks while it is being added it is kept and added
+ * A batch is copied once, into the stored form, which stays until no take can come back with it (queue.h, let_go). If the connection breaks while it is being added it is kept and added
  * again under the same id; a lost link drops it, because ingest has its copy. While Redis is away the links get no
  * credit. Never holds more than the credit given.
  */
@@ -37,6 +37,7 @@ struct add {
     struct lane *lane;
     char id[ID_SIZE];
     struct buf data;
+    struct payload_known known;
     uint64_t asked_us;
 };
 
@@ -88,9 +89,27 @@ static void on_added(enum queue_status s, const char *why, void *arg)
             refuse(a->from, a->id, temporary, why != NULL ? why : queue_status_name(s));
         }
     }
-    forget(a);
+    if (s == QUEUE_OK) { /* intake_let_go follows */
+        list_remove(&a->sister);
+        a->from = NULL;
+    } else {
+        forget(a);
+    }
     intake_pump(d);
     delivery_look(d);
+}
+
+void intake_let_go(void *arg)
+{
+    struct delivery *d = ((struct add *)arg)->lane->dest->d;
+
+    forget(arg);
+    delivery_look(d);
+}
+
+const struct payload_known *intake_known(const void *added)
+{
+    return &((const struct add *)added)->known;
 }
 
 /* Held batches wait for Redis, and for its opinion on the queues (home.c). */
@@ -161,7 +180,7 @@ static void on_batch(struct link_recv *recv, const struct msg_batch *b, void *ar
     list_init(&a->link);
     d->adds++;
     if (buf_reserve(&a->data, (size_t)(b->events.end - b->events.at) + 256) != 0 ||
-        payload_write(&a->data, &head, b->n_events, b->events) != 0) {
+        payload_write(&a->data, &head, b->n_events, b->events, &a->known) != 0) {
         refuse(l, b->id, errno == ENOMEM, errno == ENOMEM ? "no memory" : "the batch cannot be stored");
         forget(a);
         return;

@@ -116,6 +116,7 @@ static void open_lane(struct lane *l, const struct queue_options *o)
     l->options = *o;
     l->options.prefix = xstrdup(o->prefix);
     l->options.ordered = lane_ordered(l);
+    l->options.let_go = intake_let_go;
     l->queue = queue_new(d->loop, d->redis, &l->options);
     if (lane_ordered(l))
         order_open(l);
@@ -274,6 +275,7 @@ struct lane *lanes_stray(struct delivery *d, const char *queue)
     l->dest = t;
     l->name = conf->id;
     list_init(&l->jobs);
+    o.let_go = intake_let_go;
     l->queue = queue_new(d->loop, d->redis, &o);
     l->m = xcalloc(1, sizeof(*l->m));
     l->m->added = metrics_series(child_metrics(d->child), METRIC_QUEUE_ADDED, queue, NULL);

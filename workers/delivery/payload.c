@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+#include "common/base/str.h"
 #include "common/event/json.h"
 
 static int put_batch(struct buf *out, uint32_t n_events, struct mpwalk events)
@@ -44,16 +45,28 @@ static int write_sdk(struct buf *out, const struct payload_head *head, uint32_t 
     return rc;
 }
 
-int payload_write(struct buf *out, const struct payload_head *head, uint32_t n_events, struct mpwalk events)
+int payload_write(struct buf *out, const struct payload_head *head, uint32_t n_events, struct mpwalk events,
+                  struct payload_known *known)
 {
+    struct payload_known k = {.n_events = n_events};
     size_t before = out->len;
 
+    if (known != NULL)
+        *known = k;
     if (head->write_key != NULL)
         return write_sdk(out, head, n_events, events);
     if (buf_printf(out, "{\"dray\":%d,\"source\":", PAYLOAD_FORM) == 0 &&
-        buf_put_json(out, head->source, strlen(head->source)) == 0 && buf_puts(out, ",\"batch\":") == 0 &&
-        put_batch(out, n_events, events) == 0 && buf_appendc(out, '}') == 0)
-        return 0;
+        buf_put_json(out, head->source, strlen(head->source)) == 0 && buf_puts(out, ",\"batch\":") == 0) {
+        k.batch_at = out->len;
+        if (put_batch(out, n_events, events) == 0) {
+            k.batch_len = out->len - k.batch_at;
+            if (buf_appendc(out, '}') == 0) {
+                if (known != NULL && str_copy(k.source, head->source, sizeof(k.source)) < sizeof(k.source))
+                    *known = k;
+                return 0;
+            }
+        }
+    }
     out->len = before;
     return -1;
 }
@@ -62,6 +75,16 @@ static void add_piece(struct payload *p, const void *data, size_t len)
 {
     p->pieces[p->n_pieces++] = (struct http_piece){.data = data, .len = len};
     p->bytes += len;
+}
+
+static void add_batch(struct payload *p, const char *text, size_t len, uint64_t wall_ms)
+{
+    char now[CLOCK_TEXT_SIZE];
+
+    snprintf(p->tail, sizeof(p->tail), ",\"sentAt\":\"%s\"}", clock_format_wall(wall_ms, now));
+    add_piece(p, "{\"batch\":", 9);
+    add_piece(p, text, len);
+    add_piece(p, p->tail, strlen(p->tail));
 }
 
 /* What one pass over the data finds. Of members of the same name the last one counts. */
@@ -166,7 +189,6 @@ int payload_read(struct payload *p, const char *data, size_t len, uint64_t wall_
     struct json_scan scan;
     struct json_slice value;
     struct found f = {0};
-    char now[CLOCK_TEXT_SIZE];
     int bad;
 
     memset(p, 0, sizeof(*p));
@@ -185,15 +207,19 @@ int payload_read(struct payload *p, const char *data, size_t len, uint64_t wall_
     if (f.has_sdk && !f.has_form)
         return read_sdk(p, &f, wall_ms, why, why_size);
     p->n_events = f.has_batch ? f.n_events : 1;
-    if (!f.has_batch) {
+    if (f.has_batch)
+        add_batch(p, f.batch.text, f.batch.len, wall_ms);
+    else
         add_piece(p, data, len);
-        return 0;
-    }
-    snprintf(p->tail, sizeof(p->tail), ",\"sentAt\":\"%s\"}", clock_format_wall(wall_ms, now));
-    add_piece(p, "{\"batch\":", 9);
-    add_piece(p, f.batch.text, f.batch.len);
-    add_piece(p, p->tail, strlen(p->tail));
     return 0;
+}
+
+void payload_recall(struct payload *p, const char *data, const struct payload_known *k, uint64_t wall_ms)
+{
+    memset(p, 0, sizeof(*p));
+    memcpy(p->source, k->source, sizeof(p->source));
+    p->n_events = k->n_events;
+    add_batch(p, data + k->batch_at, k->batch_len, wall_ms);
 }
 
 void payload_fini(struct payload *p)

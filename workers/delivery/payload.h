@@ -26,8 +26,17 @@ struct payload_head {
     uint64_t wall_ms;
 };
 
-/* Appends the stored form of a batch. events: as in struct msg_batch. 0, or -1 (EMSGSIZE, ENOMEM, EPROTO). */
-int payload_write(struct buf *out, const struct payload_head *head, uint32_t n_events, struct mpwalk events);
+/* What the writer of a stored form knows of it, so that nobody need look for it again. */
+struct payload_known {
+    char source[PAYLOAD_SOURCE_MAX];
+    size_t batch_at, batch_len; /* the array in the text; len 0: nothing is known */
+    size_t n_events;
+};
+
+/* Appends the stored form of a batch. events: as in struct msg_batch. known may be NULL. 0, or -1
+ * (EMSGSIZE, ENOMEM, EPROTO). */
+int payload_write(struct buf *out, const struct payload_head *head, uint32_t n_events, struct mpwalk events,
+                  struct payload_known *known);
 
 struct payload {
     char source[PAYLOAD_SOURCE_MAX]; /* "" when the data names none */
@@ -42,6 +51,8 @@ struct payload {
  * pieces are used. 0, or -1 and a sentence in why; payload_fini either way. */
 int payload_read(struct payload *p, const char *data, size_t len, uint64_t wall_ms, char *why,
                  size_t why_size);
+/* The same for data that payload_write has made in this process; k->batch_len is not 0. */
+void payload_recall(struct payload *p, const char *data, const struct payload_known *k, uint64_t wall_ms);
 void payload_fini(struct payload *p);
 
 #endif

@@ -227,7 +227,9 @@ static int ask(struct job *j, char *why, size_t size)
     const struct sdkjob *sdk;
     const char *auth;
 
-    if (payload_read(&j->payload, j->q.data, j->q.data_len, clock_wall_ms(), why, size) != 0)
+    if (j->known.batch_len > 0)
+        payload_recall(&j->payload, j->q.data, &j->known, clock_wall_ms());
+    else if (payload_read(&j->payload, j->q.data, j->q.data_len, clock_wall_ms(), why, size) != 0)
         return -1;
     sdk = j->payload.sdk;
     if (sdk != NULL) {

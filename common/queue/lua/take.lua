@@ -1,10 +1,12 @@
 -- take: moves up to max jobs from wait to active and locks them, in one step. What can be large stays out of Lua, which
 -- hashes every byte: the ids are left in <base>dray:took, for a native command behind this one to read the jobs by.
--- ARGV: token, lock ms, max jobs, and Bull's limiter: jobs (0: none), ms, "1": by group; "1" if there are no replicas.
--- Returns { ids that went to failed, ms to wait for the limiter, id... }, the job that is next first. Without groups, jobs
+-- ARGV: token, lock ms, max jobs, and Bull's limiter: jobs (0: none), ms, "1": by group; "1" if there are no replicas;
+-- " id id " of jobs that the caller has just added: which of them nobody has begun before it need not read.
+-- Returns { ids that went to failed, ms to wait for the limiter, for each id "1" if it need not be read or "0" (none at
+-- all: ""), id... }, the job that is next first. Without groups, jobs
 -- over the limit stay in wait; with groups they go to delayed, as Bull's do. A job that somebody still holds a lock on
 -- comes back through delayed when that lock has run out.
-local token, lock_ms, max, alone = ARGV[1], ARGV[2], ARGV[3], ARGV[7]
+local token, lock_ms, max, alone, known = ARGV[1], ARGV[2], ARGV[3], ARGV[7], ARGV[8]
 local limit, window_ms, by_group = 0, nil, ARGV[6] == '1'
 local MAX_BYTES, JOB_MAX = 33554432, 16777216 -- data of one answer (one job is always taken); of a job
 local took, wait = B .. 'dray:took', B .. 'wait'
@@ -30,10 +32,11 @@ if #ids == 0 then
   if paused == 0 and max ~= '0' then
     call('PUBLISH', B .. 'drained', '')
   end
-  return { 0, max == '0' and left_ms or 0 }
+  return { 0, max == '0' and left_ms or 0, '' }
 end
 local stamp = clock()
 local taken, ghosts, held, dealt, bytes = {}, {}, {}, 0, 0
+local unread, marks = {}, {}
 
 local is_limited
 if by_group and limit > 0 then
@@ -91,8 +94,14 @@ for i = #ids, 1, -1 do
   elseif is_limited and is_limited(id) then
     call('DEL', key .. ':lock')
   else
-    call('HSET', key, 'processedOn', stamp)
+    local first = call('HSET', key, 'processedOn', stamp) == 1
     taken[#taken + 1] = id
+    if first and known ~= '' and string.find(known, ' ' .. id .. ' ', 1, true) then
+      marks[#taken] = '1'
+    else
+      marks[#taken] = '0'
+      unread[#unread + 1] = id
+    end
     bytes = bytes + size
   end
   dealt = dealt + 1
@@ -108,10 +117,12 @@ end
 if special > paused then
   redis.pcall('ZREM', B .. 'priority', unpack(ids, #ids - dealt + 1))
 end
+if #unread == 0 then
+  call('DEL', took)
+elseif call('RPUSH', took, unpack(unread)) > #unread then
+  call('LTRIM', took, -#unread, '-1')
+end
 if #taken > 0 then
-  if call('RPUSH', took, unpack(taken)) > #taken then
-    call('LTRIM', took, -#taken, '-1')
-  end
   publish_each(B .. 'active@' .. token, taken, alone)
   if started then
     if left_ms < 0 then
@@ -124,8 +135,6 @@ if #taken > 0 then
       redis.pcall('HDEL', limiter .. ':index', unpack(taken))
     end
   end
-else
-  call('DEL', took)
 end
 for i = 1, #ghosts do
   help().fail_ghost(ghosts[i][1], ghosts[i][2], tonumber(stamp))
@@ -136,4 +145,4 @@ for i = 1, #held do
   call('ZADD', B .. 'delayed', due * 4096, held[i])
   call('PUBLISH', B .. 'delayed', string.format('%.0f', due))
 end
-return { #ghosts, 0, unpack(taken) }
+return { #ghosts, 0, #unread < #taken and table.concat(marks) or '', unpack(taken) }

@@ -3,21 +3,21 @@
 -- held one before it is due. Locks last as long as the lease.
 -- ARGV: token, lease, lock ms, max jobs, max bytes of data in all (one job is always taken), max bytes of one job, how
 -- often a job may stall, tombstone ms, longest run in ms (0: any), and Bull's limiter: jobs (0: none), ms, "1": by group;
--- "1" if there are no replicas; then id in hand... Of what we have locked beside these nobody knows (an answer was lost): it goes back uncounted. Of
+-- "1" if there are no replicas; " id id " as take has it; then id in hand... Of what we have locked beside these nobody knows (an answer was lost): it goes back uncounted. Of
 -- what has no lock, or was begun by others too long ago, the oldest counts a stall.
 -- Returns { 0 open, 1 paused, 2 held, 3 blocked, 4 over the limiter's limit, -1 the lease is not ours; ms; held id,
--- blocking token or present lease; requeued; failed as stalled; ids that went to failed; id... }; the ids are left in
+-- blocking token or present lease; requeued; failed as stalled; ids that went to failed; marks as of take; id... }; the ids are left in
 -- <base>dray:took as by take. Over the limit nothing is put off as Bull puts it off: the first waits, and all behind it.
 local token, lease, lock_ms, max, max_bytes, job_max = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]),
   tonumber(ARGV[5]), tonumber(ARGV[6])
 local max_stalled, tombstone_ms, max_run = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local limit, window_ms, by_group = tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12] == '1'
-local alone = ARGV[13]
+local alone, known = ARGV[13], ARGV[14]
 local wait, active, took = B .. 'wait', B .. 'active', B .. 'dray:took'
 local there = call('GET', B .. 'dray:lease') or ''
 if there ~= lease then
   call('DEL', took)
-  return { -1, 0, there, 0, 0, 0 }
+  return { -1, 0, there, 0, 0, 0, '' }
 end
 local now = now_ms()
 local lease_left = call('PTTL', B .. 'dray:lease')
@@ -25,7 +25,7 @@ if lease_left >= 0 then
   lock_ms = math.max(1, lease_left)
 end
 local in_hand = {}
-for i = 14, #ARGV do
+for i = 15, #ARGV do
   in_hand[ARGV[i]] = true
 end
 local requeued, failed, ghosts = 0, 0, 0
@@ -68,7 +68,7 @@ end
 local ownerless, owner, owned_ms = look_at_active()
 if not ownerless then
   call('DEL', took)
-  return { 3, owned_ms, owner, 0, 0, 0 }
+  return { 3, owned_ms, owner, 0, 0, 0, '' }
 end
 local list, first_stalled = target(), nil
 for i = 1, #ownerless do
@@ -102,7 +102,7 @@ for i = #ownerless, 1, -1 do
 end
 if list ~= wait then
   call('DEL', took)
-  return { 1, 0, '', requeued, failed, ghosts }
+  return { 1, 0, '', requeued, failed, ghosts, '' }
 end
 
 local hold = redis.pcall('GET', B .. 'dray:hold') -- "DUE ID"
@@ -199,14 +199,23 @@ elseif #ids == 0 and max > 0 then
   call('PUBLISH', B .. 'drained', '')
 end
 call('DEL', took)
+local unread, marks = {}, {}
 if #taken > 0 then
   call('LPUSH', active, unpack(taken))
-  call('RPUSH', took, unpack(taken))
-  call('PEXPIRE', took, lock_ms)
   local stamp = string.format('%.0f', now)
   for i = 1, #taken do
-    call('HSET', B .. taken[i], 'processedOn', stamp)
+    local first = call('HSET', B .. taken[i], 'processedOn', stamp) == 1
+    if first and known ~= '' and string.find(known, ' ' .. taken[i] .. ' ', 1, true) then
+      marks[i] = '1'
+    else
+      marks[i] = '0'
+      unread[#unread + 1] = taken[i]
+    end
+  end
+  if #unread > 0 then
+    call('RPUSH', took, unpack(unread))
+    call('PEXPIRE', took, lock_ms)
   end
   publish_each(B .. 'active@' .. token, taken, alone)
 end
-return { state, state_ms, state_who, requeued, failed, ghosts, unpack(taken) }
+return { state, state_ms, state_who, requeued, failed, ghosts, #unread < #taken and table.concat(marks) or '', unpack(taken) }
