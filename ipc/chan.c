@@ -158,12 +158,20 @@ static int write_some(struct chan *c)
     return 0;
 }
 
+/* libev could not have it watched, and has stopped both watchers. */
+static void unwatched(struct chan *c)
+{
+    gone(c, ENOMEM, "the event loop cannot watch it");
+}
+
 static void on_writable(struct ev_loop *loop, ev_io *w, int revents)
 {
-    (void)loop, (void)revents;
+    (void)loop;
     struct chan *c = w->data;
     c->busy++;
-    if (write_some(c) == 0 && chan_pending(c) == 0 && c->events->drained != NULL)
+    if ((revents & EV_ERROR) != 0)
+        unwatched(c);
+    else if (write_some(c) == 0 && chan_pending(c) == 0 && c->events->drained != NULL)
         c->events->drained(c, c->arg);
     release(c);
 }
@@ -243,9 +251,11 @@ static bool read_once(struct chan *c)
 
 static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
 {
-    (void)loop, (void)revents;
+    (void)loop;
     struct chan *c = w->data;
     c->busy++;
+    if ((revents & EV_ERROR) != 0)
+        unwatched(c);
     for (int i = 0; i < READS_PER_TURN && read_once(c); i++)
         ;
     release(c);

@@ -117,7 +117,11 @@ static void flush(struct link_recv *l)
         if (n < 0 && errno == EAGAIN)
             break;
         if (n < 0) {
+            int error = errno;
             acks_died(l);
+            if (error !=
+                EPIPE) /* a sender that lives and cannot be told anything: both shall see the end of it */
+                gone(l, error, strerror(error));
             return;
         }
         HOOK_POINT(stored_sent);
@@ -143,13 +147,22 @@ static void flush_soon(struct link_recv *l)
 static void on_flush(struct ev_loop *loop, ev_prepare *w, int revents)
 {
     (void)loop, (void)revents;
-    flush(w->data);
+    struct link_recv *l = w->data;
+    l->busy++;
+    flush(l);
+    release(l);
 }
 
 static void on_writable(struct ev_loop *loop, ev_io *w, int revents)
 {
-    (void)loop, (void)revents;
-    flush(w->data);
+    (void)loop;
+    struct link_recv *l = w->data;
+    l->busy++;
+    if ((revents & EV_ERROR) != 0)
+        gone(l, ENOMEM, "the event loop cannot watch it");
+    else
+        flush(l);
+    release(l);
 }
 
 static void dispatch(struct link_recv *l, const unsigned char *body, size_t len)
@@ -222,9 +235,11 @@ static size_t read_once(struct link_recv *l)
 
 static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
 {
-    (void)loop, (void)revents;
+    (void)loop;
     struct link_recv *l = w->data;
     l->busy++;
+    if ((revents & EV_ERROR) != 0)
+        gone(l, ENOMEM, "the event loop cannot watch it");
     size_t total = 0, n;
     while (total < TURN_BYTES && l->out.len <= OUT_PAUSE && (n = read_once(l)) > 0)
         total += n;

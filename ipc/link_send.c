@@ -24,6 +24,7 @@
 #define PIPE_SIZE      (1 << 20)
 #define GATHER         8 /* batches a writev */
 #define CHUNK          (16u << 10)
+#define UNWATCHED      "the event loop cannot watch it"
 #define READS_PER_TURN 4
 #define END_MAX        (FRAME_HEAD + 16)
 
@@ -235,8 +236,14 @@ static void on_flush(struct ev_loop *loop, ev_prepare *w, int revents)
 
 static void on_writable(struct ev_loop *loop, ev_io *w, int revents)
 {
-    (void)loop, (void)revents;
-    flush(w->data);
+    (void)loop;
+    struct link_send *l = w->data;
+    l->busy++;
+    if ((revents & EV_ERROR) != 0)
+        gone(l, UNWATCHED, true);
+    else
+        flush(l);
+    release(l);
 }
 
 /* Takes the batch of this id off the list; NULL if it is not one that the worker can have. */
@@ -324,9 +331,11 @@ static bool read_once(struct link_send *l)
 
 static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
 {
-    (void)loop, (void)revents;
+    (void)loop;
     struct link_send *l = w->data;
     l->busy++;
+    if ((revents & EV_ERROR) != 0)
+        gone(l, UNWATCHED, true);
     for (int i = 0; i < READS_PER_TURN && read_once(l); i++)
         ;
     bool tell = l->room_grew && !l->freed && link_send_alive(l);

@@ -339,7 +339,11 @@ static void on_client(struct ev_loop *loop, ev_io *w, int revents)
 {
     (void)loop;
     struct client *c = w->data;
-    bool alive = true;
+    bool alive = (revents & EV_ERROR) == 0;
+    if (!alive) {
+        client_free(c);
+        return;
+    }
     if ((revents & EV_WRITE) != 0)
         alive = flush(c);
     if (alive && (revents & EV_READ) != 0) {
@@ -376,8 +380,11 @@ static void rest(struct control_sock *s)
 
 static void on_accept(struct ev_loop *loop, ev_io *w, int revents)
 {
-    (void)revents;
     struct control_sock *s = w->data;
+    if ((revents & EV_ERROR) != 0) { /* it could not be watched */
+        rest(s);
+        return;
+    }
     struct ucred who = {0};
     socklen_t len = sizeof who;
     int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);

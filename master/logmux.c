@@ -13,11 +13,13 @@
 #include "master/logstream.h"
 #include "master/state.h"
 
+#define AGAIN_S   0.1
 #define LAST_READ (1u << 20) /* of a dead child */
 
 struct logmux {
     struct ev_loop *loop;
     ev_io readable;
+    ev_timer again;
     struct logstream *stream;
     char line[LOG_LINE_MAX];
     size_t len;
@@ -95,11 +97,22 @@ static void read_up_to(struct logmux *l, size_t max, bool *eof)
     }
 }
 
-static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
+static void on_again(struct ev_loop *loop, ev_timer *w, int revents)
 {
     (void)revents;
     struct logmux *l = w->data;
+    ev_timer_stop(loop, w);
+    ev_io_start(loop, &l->readable);
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
+{
+    struct logmux *l = w->data;
     bool eof;
+    if ((revents & EV_ERROR) != 0) { /* it could not be watched: tried again in a moment */
+        ev_timer_start(loop, &l->again);
+        return;
+    }
     read_up_to(l, LOGMUX_TURN, &eof);
     if (eof)
         ev_io_stop(loop, w);
@@ -112,6 +125,8 @@ struct logmux *logmux_new(struct master *m, int fd, const struct logsink_origin 
     l->stream = logstream_new(m, o);
     ev_io_init(&l->readable, on_readable, fd, EV_READ);
     l->readable.data = l;
+    ev_timer_init(&l->again, on_again, AGAIN_S, 0.);
+    l->again.data = l;
     ev_io_start(m->loop, &l->readable);
     return l;
 }
@@ -130,6 +145,7 @@ void logmux_free(struct logmux *l)
     put_line(l, false); /* its last words, though no newline ends them */
     logstream_free(l->stream);
     ev_io_stop(l->loop, &l->readable);
+    ev_timer_stop(l->loop, &l->again);
     int fd = l->readable.fd;
     fd_close(&fd);
     free(l);

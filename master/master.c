@@ -10,6 +10,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/crash.h"
+#include "common/base/evloop.h"
 #include "common/base/fd.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -109,6 +110,7 @@ static void start_watchers(struct master *m)
     ev_timer_start(m->loop, &m->tick);
     m->last_turn_ms = clock_mono_ms();
     lock_watch(m);
+    evloop_guard_start(&m->guard, m->loop);
     turn_start(&m->turn, m->loop); /* the last one: before everything else at a wake */
 }
 
@@ -209,6 +211,7 @@ int master_run(const struct master_options *o)
     list_init(&m.levels);
     m.started_ms = clock_mono_ms();
     fd_set_cloexec_from(STDERR_FILENO + 1); /* whatever the caller left open: no child shall have it */
+    evloop_install();
     m.loop = ev_default_loop(EVFLAG_AUTO);
     if (m.loop == NULL)
         return EXIT_CODE_OSERR;
@@ -234,6 +237,7 @@ int master_run(const struct master_options *o)
         ev_check_stop(m.loop, &m.gap_check);
         ev_timer_stop(m.loop, &m.tick);
         lock_unwatch(&m);
+        evloop_guard_stop(&m.guard, m.loop);
         turn_stop(&m.turn, m.loop);
         reap_stop(&m);
     }

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/base/evloop.h"
 #include "common/base/id.h"
 #include "common/base/list.h"
 #include "common/conf/conf.h"
@@ -81,6 +82,7 @@ struct master {
     uint32_t loop_lag_ms; /* longest since the status before last second */
     uint32_t loop_lag_worst_ms;
     struct turn turn;
+    struct evloop_guard guard;
 };
 
 #endif

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/base/crash.h"
+#include "common/base/evloop.h"
 #include "common/base/fd.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -328,11 +329,13 @@ int child_main(const struct child_kind *kind, unsigned slot, char **argv)
     c->slot = slot;
     c->listeners = listeners;
     buf_init(&c->metrics_in.bytes, METRICS_MAX);
+    evloop_install();
     c->loop = ev_default_loop(EVFLAG_AUTO);
     if (c->loop == NULL) {
         log_crit("loop_failed", "error=%s", log_q(strerror(errno)));
         return EXIT_CODE_OSERR;
     }
+    evloop_guard_start(&c->guard, c->loop);
     ev_async_init(&c->term, on_term);
     ev_timer_init(&c->deadline, on_deadline, 0, 0);
     c->term.data = c->deadline.data = c;

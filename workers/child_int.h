@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include "common/base/buf.h"
+#include "common/base/evloop.h"
 #include "ipc/chan.h"
 #include "workers/child.h"
 
@@ -27,6 +28,7 @@ struct child {
     enum exitcode code;
     ev_timer deadline; /* of a drain that no master watches */
     ev_async term;     /* SIGTERM */
+    struct evloop_guard guard;
     volatile sig_atomic_t term_pid;
     pid_t parent; /* the master, while it lives */
 

@@ -33,7 +33,8 @@ static void on_io(struct ev_loop *loop, ev_io *io, int revents)
 
     (void)loop;
     act(w->client, io->fd,
-        ((revents & EV_READ) ? CURL_CSELECT_IN : 0) | ((revents & EV_WRITE) ? CURL_CSELECT_OUT : 0));
+        ((revents & EV_ERROR) ? CURL_CSELECT_ERR : 0) | ((revents & EV_READ) ? CURL_CSELECT_IN : 0) |
+            ((revents & EV_WRITE) ? CURL_CSELECT_OUT : 0));
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *t, int revents)

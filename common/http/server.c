@@ -89,7 +89,10 @@ static void on_accept(struct ev_loop *loop, ev_io *w, int revents)
     struct http_listener *l = w->data;
     struct http_server *s = l->server;
     (void)loop;
-    (void)revents;
+    if ((revents & EV_ERROR) != 0) { /* it could not be watched: tried again in a moment */
+        rest(s);
+        return;
+    }
     for (int i = 0; i < ACCEPT_BURST; i++) {
         struct sockaddr_storage sa = {0};
         socklen_t len = sizeof sa;

@@ -42,6 +42,10 @@ static void on_io(struct ev_loop *loop, ev_io *w, int revents)
     struct http_conn *c = w->data;
     struct http_server *s = c->server;
     (void)loop;
+    if ((revents & EV_ERROR) != 0) { /* cannot be watched */
+        http_conn_destroy(c);
+        return;
+    }
     if ((revents & EV_READ) && (c->events & EV_READ)) {
         s->corked = c;
         http_input_read(c);

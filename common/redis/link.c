@@ -6,24 +6,32 @@
 #include "common/redis/internal.h"
 
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "common/base/hook.h"
 
 #include "common/base/mem.h"
 
+/* A descriptor that cannot be watched is no connection: hiredis finds its end at the next read. */
+static void heed_error(const struct redis_link *l, int events)
+{
+    if ((events & EV_ERROR) != 0)
+        (void)shutdown(l->ac->c.fd, SHUT_RDWR);
+}
+
 static void on_readable(struct ev_loop *loop, ev_io *w, int events)
 {
     (void)loop;
-    (void)events;
     struct redis_link *l = w->data;
+    heed_error(l, events);
     redisAsyncHandleRead(l->ac);
 }
 
 static void on_writable(struct ev_loop *loop, ev_io *w, int events)
 {
     (void)loop;
-    (void)events;
     struct redis_link *l = w->data;
+    heed_error(l, events);
     l->flushing = true;
     redisAsyncHandleWrite(l->ac);
     HOOK_WRITTEN();

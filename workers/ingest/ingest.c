@@ -158,8 +158,10 @@ static void listen_all(struct ingest *g)
     g->listening = true;
     for (unsigned i = 0; i < child_listeners(g->child); i++) {
         const char *name = i < g->conf->n_listeners ? g->conf->listeners[i].id : "?";
-        if (http_server_listen(g->server, FDMAP_LISTEN + (int)i, name) < 0)
+        if (http_server_listen(g->server, FDMAP_LISTEN + (int)i, name) < 0) {
             log_error("listen_failed", "listener=%s error=%s", log_q(name), log_q(strerror(errno)));
+            child_exit(g->child, EXIT_CODE_OSERR); /* alive and deaf is worse */
+        }
     }
 }
 

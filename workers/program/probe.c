@@ -33,9 +33,8 @@ static void lost(struct probe *p)
 static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 {
     (void)loop;
-    (void)events;
     struct probe *p = io->data;
-    if (buf_reserve(&p->in, 4096) != 0) {
+    if ((events & EV_ERROR) != 0 || buf_reserve(&p->in, 4096) != 0) {
         lost(p);
         return;
     }

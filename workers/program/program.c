@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/fatal.h"
 #include "common/base/fd.h"
 #include "common/base/hook.h"
 #include "common/base/str.h"
@@ -85,7 +86,8 @@ static void read_output(struct program *p)
 static void on_printed(struct ev_loop *loop, ev_io *io, int events)
 {
     (void)loop;
-    (void)events;
+    if ((events & EV_ERROR) != 0)
+        fatal(EXIT_CODE_OSERR, "the program's output cannot be watched");
     read_output(io->data);
 }
 
@@ -146,8 +148,9 @@ static void start_again(struct program *p, const char *how, uint64_t lived_ms)
 
 static void on_ended(struct ev_loop *loop, ev_io *io, int events)
 {
-    (void)events;
     struct program *p = io->data;
+    if ((events & EV_ERROR) != 0)
+        fatal(EXIT_CODE_OSERR, "the program's end cannot be watched");
     uint64_t lived_ms = clock_mono_ms() - p->server.started_ms;
     char how[32];
     HOOK_POINT(server_ended);
