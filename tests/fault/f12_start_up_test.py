@@ -82,7 +82,8 @@ def survey(dray, shim, ledger, kind, calls):
 
 def each_call(make_dray, ledger, kind, soak, keep=False):
     dray = make_dray(conf=CONF, start=False)
-    dray.expect("degraded", "fatal", "config_broken", "loop_failed")
+    dray.expect("degraded", "fatal", "config_broken", "loop_failed", "redis_dir_unusable", "redis_server_not_started",
+                "program_not_started")
     shim = FaultShim(dray)
     dray.start()
     wait_for(lambda: whole(dray), 10)
