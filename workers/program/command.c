@@ -131,7 +131,10 @@ void command_plan_fini(struct command_plan *p)
 
 #define STACK_SIZE 65536
 
-static int set_limit(int what, uint64_t value)
+/* The sanitizers think of a stack as their thread's. */
+#define ON_OWN_STACK __attribute__((no_sanitize("address", "undefined")))
+
+ON_OWN_STACK static int set_limit(int what, uint64_t value)
 {
     struct rlimit limit = {.rlim_cur = value, .rlim_max = value}, now;
     if (getrlimit((__rlimit_resource_t)what, &now) == 0 && value > now.rlim_max && geteuid() != 0)
@@ -139,7 +142,7 @@ static int set_limit(int what, uint64_t value)
     return setrlimit((__rlimit_resource_t)what, &limit);
 }
 
-static int limit(const struct command_plan *p)
+ON_OWN_STACK static int limit(const struct command_plan *p)
 {
     struct rlimit core = {0, 0};
     if (p->core && getrlimit(RLIMIT_CORE, &core) == 0)
@@ -152,7 +155,7 @@ static int limit(const struct command_plan *p)
 }
 
 /* By system call: the library's functions would change the threads of the parent, whose memory this is. */
-static int become_user(const struct command_plan *p)
+ON_OWN_STACK static int become_user(const struct command_plan *p)
 {
     if (!p->change_user)
         return 0;
@@ -163,7 +166,7 @@ static int become_user(const struct command_plan *p)
     return (int)syscall(SYS_setresuid, p->uid, p->uid, p->uid);
 }
 
-static int place_descriptors(const struct command_fds *fds)
+ON_OWN_STACK static int place_descriptors(const struct command_fds *fds)
 {
     if (dup2(fds->out, STDOUT_FILENO) < 0 || dup2(fds->err, STDERR_FILENO) < 0)
         return -1;
@@ -175,7 +178,7 @@ static int place_descriptors(const struct command_fds *fds)
     return dup2(fds->extra, fds->extra_at);
 }
 
-static void run(const struct command_plan *p, const struct command_fds *fds, pid_t parent,
+ON_OWN_STACK static void run(const struct command_plan *p, const struct command_fds *fds, pid_t parent,
                 volatile int *error)
 {
     struct sigaction as_default = {.sa_handler = SIG_DFL};
@@ -203,7 +206,7 @@ struct start {
     volatile int error;
 };
 
-static int start(void *arg)
+ON_OWN_STACK static int start(void *arg)
 {
     struct start *s = arg;
     run(s->plan, s->fds, s->parent, &s->error);

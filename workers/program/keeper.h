@@ -49,6 +49,7 @@ struct keeper {
     bool told_ready;   /* the master was told READY */
     bool draining;     /* it is to end for good */
     bool killed_by_us; /* this one was asked to end */
+    bool log_stands;   /* no room in the log's pipe, in this turn */
     bool is_degraded, untold;
     const char *state; /* word for status */
     uint64_t ready_ms; /* monotonic; 0: not ready */

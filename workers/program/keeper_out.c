@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "common/base/fd.h"
@@ -10,12 +11,23 @@
 #include "workers/program/keeper.h"
 
 #define READ_SIZE    16384
+#define ROOM_MS      200
 #define FINISH_READS 64 /* at its end: the pipe held no more than 64 KiB, but who outlives it may print on */
+
+/* A line is rather written a little later than lost; but a log that stands still must not hold us up: it is waited for once
+ * in a turn. */
+static void wait_for_room(struct keeper *k)
+{
+    struct pollfd log = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (!k->log_stands && poll(&log, 1, ROOM_MS) == 0)
+        k->log_stands = true;
+}
 
 static void on_line(const char *text, size_t len, bool goes_on, void *arg)
 {
     struct keeper_stream *s = arg;
     struct keeper *k = s->keeper;
+    wait_for_room(k);
     log_event(s->level, "program_output", "program=%s stream=%s %s%stext=%s", log_q(k->it->id), s->name,
               s->capture.continued ? "part=continued " : "", goes_on ? "cut=yes " : "", log_qn(text, len));
 }
@@ -33,7 +45,9 @@ static bool read_some(struct keeper_stream *s)
 static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
 {
     (void)loop, (void)revents;
-    (void)read_some(w->data);
+    struct keeper_stream *s = w->data;
+    s->keeper->log_stands = false;
+    (void)read_some(s);
 }
 
 static int open_stream(struct keeper *k, struct keeper_stream *s, const char *name, enum log_level level)
@@ -63,6 +77,7 @@ static void finish(struct keeper_stream *s)
 
 void keeper_out_finish(struct keeper *k)
 {
+    k->log_stands = false;
     finish(&k->out);
     finish(&k->err);
 }
