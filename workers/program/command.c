@@ -179,7 +179,7 @@ ON_OWN_STACK static int place_descriptors(const struct command_fds *fds)
 }
 
 ON_OWN_STACK static void run(const struct command_plan *p, const struct command_fds *fds, pid_t parent,
-                volatile int *error)
+                             volatile int *error)
 {
     struct sigaction as_default = {.sa_handler = SIG_DFL};
     sigset_t none;
