@@ -16,6 +16,7 @@
 #include "master/pause.h"
 #include "master/peer.h"
 #include "master/reap.h"
+#include "master/sd.h"
 #include "master/state.h"
 
 typedef const char *(*handler_fn)(struct slot *s, const struct msg *m); /* NULL, or why the child must go */
@@ -65,6 +66,7 @@ static const char *on_extend(struct slot *s, const struct msg *m)
     s->extend_ms = m->u.extend.ms;
     log_info("child_extends", "child_kind=%s child_slot=%u child_gen=%u ms=%u why=%s", s->kind->name,
              s->index, s->generation, m->u.extend.ms, log_q(m->u.extend.why));
+    sd_extend(s->master, m->u.extend.ms);
     slot_event(s, SLOT_EV_EXTEND);
     return NULL;
 }

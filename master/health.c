@@ -159,11 +159,10 @@ void health_changed(struct master *m)
     if (strcmp(told, h.state) == 0)
         return;
     if (m->phase == MASTER_RUNNING && (strcmp(told, "starting") == 0 || told[0] == '\0'))
-        sd_notify_text("READY=1\nSTATUS=%s", h.state);
+        sd_notify_text("READY=1");
     else if (m->phase == MASTER_STOPPING)
-        sd_notify_text("STOPPING=1\nSTATUS=stopping");
-    else
-        sd_notify_text("STATUS=%s", h.state);
+        sd_notify_text("STOPPING=1");
+    sd_status(m);
     if (m->phase == MASTER_RUNNING)
         log_info("health", "state=%s ready=%s", h.state, h.ready ? "yes" : "no");
     m->health_told = h.state;

@@ -91,7 +91,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
         scale_tick(m);
         health_tick(m);
         turn_part(&m->turn, "health");
-        sd_notify_text("WATCHDOG=1");
+        sd_status(m);
     }
     m->expected_tick_ms = clock_mono_ms() + TICK_MS;
 }
@@ -232,6 +232,7 @@ int master_run(const struct master_options *o)
         reap_start(&m);
         reap_earlier_runs(&m);
         start_watchers(&m);
+        sd_start(&m);
         ev_run(m.loop, 0);
         ev_prepare_stop(m.loop, &m.reconcile);
         ev_check_stop(m.loop, &m.gap_check);
@@ -239,6 +240,7 @@ int master_run(const struct master_options *o)
         lock_unwatch(&m);
         evloop_guard_stop(&m.guard, m.loop);
         turn_stop(&m.turn, m.loop);
+        sd_stop(&m);
         reap_stop(&m);
     }
     signals_stop(&m);

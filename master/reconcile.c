@@ -306,6 +306,7 @@ void reconcile_stop(struct master *m, bool now, enum exitcode code)
         log_info("stopping", "now=%s deadline_ms=%llu", now ? "yes" : "no",
                  (unsigned long long)m->conf->master.drain_ms);
         health_changed(m);
+        sd_extend(m, m->conf->master.drain_ms + 2 * m->conf->master.health_kill_grace_ms);
     }
     if (!now)
         return;

@@ -65,7 +65,11 @@ struct master {
     struct logsink *sink;
     struct logstream *own_log; /* of this process itself */
     struct list levels;        /* of the log, changed at run time (loglevel.c) */
-    struct confine *confine;   /* who the children are */
+    struct {
+        ev_timer watchdog;
+        char status[200]; /* told last */
+    } sd;
+    struct confine *confine; /* who the children are */
     struct control_sock *control_sock;
     int lock_fd;
     ev_timer lock_watch;

@@ -1,4 +1,5 @@
 """Under a service manager: sockets from outside (LISTEN_FDS), notifications (NOTIFY_SOCKET), where the log goes."""
+import fcntl
 import json
 import os
 import signal
@@ -8,7 +9,8 @@ import subprocess
 
 import pytest
 
-from lib.wait import wait_for
+from lib import procs
+from lib.wait import stays, wait_for
 
 LAUNCHER = """
 import os, sys
@@ -73,12 +75,14 @@ def test_own_unix_socket_is_removed(make_dray):
     assert dray.stop() == 0 and not os.path.exists(path)
 
 
-@pytest.fixture
-def notify(tmp_path):
+@pytest.fixture(params=["path", "abstract"])
+def notify(request, tmp_path):
     """A service manager's socket: what was told so far, as lists of lines."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
         path = str(tmp_path / "notify")
-        s.bind(path)
+        if request.param == "abstract":
+            path = "@dray-test-%d" % os.getpid()
+        s.bind(path.replace("@", "\0"))
         s.setblocking(False)
         told = []
 
@@ -92,31 +96,80 @@ def notify(tmp_path):
         yield read
 
 
-def test_notifications(make_dray, notify):
-    dray = make_dray(start=False, env={"NOTIFY_SOCKET": notify.path, "WATCHDOG_USEC": "10000000"}).start()
+def only(lines, *keys):
+    """Of messages those that tell one of these, each as {key: value}."""
+    found = [dict(line.split("=", 1) for line in message) for message in lines]
+    return [m for m in found if any(key in m for key in keys)]
 
-    def index(line):
-        return next((i for i, lines in enumerate(notify()) if line in lines), None)
-    wait_for(lambda: index("READY=1") is not None, 10)
-    assert index("STATUS=starting") < index("READY=1"), "READY only when it can take events"
-    wait_for(lambda: sum(lines == ["WATCHDOG=1"] for lines in notify()) >= 2, 10)
+
+def test_notifications(make_dray, notify):
+    dray = make_dray(conf={"master": {"core": "on"}}, start=False,  # on: its environment can be read
+                     env={"NOTIFY_SOCKET": notify.path, "WATCHDOG_USEC": "600000", "DRAY_NODE__NAME": "x"}).start()
+    wait_for(lambda: only(notify(), "READY"), 10)
+    assert [m["STATUS"] for m in only(notify(), "STATUS")][0].startswith("starting")
+    wait_for(lambda: only(notify(), "STATUS")[-1]["STATUS"] == "ok: program 1/1 delivery 2/2 console 1/1 ingest 1/1", 10)
+    with open("/proc/%d/environ" % dray.pid_of("console"), "rb") as f:
+        environment = f.read()
+    assert b"PATH=" in environment and not any(n in environment for n in (b"NOTIFY_SOCKET", b"WATCHDOG", b"DRAY_NODE"))
 
     mark = len(notify())
     os.kill(dray.pid, signal.SIGHUP)
-    wait_for(lambda: any("READY=1" in lines for lines in notify()[mark:]), 20)
-    reload = [lines for lines in notify()[mark:] if lines != ["WATCHDOG=1"]]
-    assert reload[0][0] == "RELOADING=1" and reload[0][1].startswith("MONOTONIC_USEC=")
+    wait_for(lambda: only(notify()[mark:], "READY"), 20)
+    reload = only(notify()[mark:], "READY", "RELOADING")
+    assert reload[0]["RELOADING"] == "1" and int(reload[0]["MONOTONIC_USEC"]) > 0 and reload[-1] == {"READY": "1"}
 
     with open(dray.config_path, "a") as f:
         f.write("nonsense: 1\n")
     wait_for(lambda: not dray.status()["rolling"], 20)
     mark = len(notify())
     assert dray.cli("reload", "-s", dray.control_path).returncode == 78
-    wait_for(lambda: any("READY=1" in lines for lines in notify()[mark:]), 10, "a refused reload ends too")
+    wait_for(lambda: only(notify()[mark:], "READY"), 10, "a refused reload ends too")
 
-    assert index("STOPPING=1") is None
+    assert not only(notify(), "STOPPING", "EXTEND_TIMEOUT_USEC")
     assert dray.stop() == 0
-    assert index("STOPPING=1") is not None
+    stop = only(notify(), "STOPPING", "EXTEND_TIMEOUT_USEC")
+    assert [list(m) for m in stop] == [["STOPPING"], ["EXTEND_TIMEOUT_USEC"]]
+    assert int(stop[1]["EXTEND_TIMEOUT_USEC"]) > 10e6, "more than master.drain"
+
+
+def pings(notify):
+    return len(only(notify(), "WATCHDOG"))
+
+
+@pytest.mark.parametrize("notify", ["path"], indirect=True)
+def test_the_watchdog_is_the_loops(make_dray, notify):
+    """Pinged at half of the time; a master that stands still does not ping."""
+    dray = make_dray(start=False, env={"NOTIFY_SOCKET": notify.path, "WATCHDOG_USEC": "400000"}).start()
+    before = pings(notify)
+    wait_for(lambda: pings(notify) >= before + 5, 2 * 5 * 0.2 + 1)
+    os.kill(dray.pid, signal.SIGSTOP)
+    try:
+        wait_for(lambda: procs.Proc(dray.pid).state == "T", 5)
+        before = pings(notify)
+        stays(lambda: pings(notify) == before, 1)
+    finally:
+        os.kill(dray.pid, signal.SIGCONT)
+    wait_for(lambda: pings(notify) > before, 5)
+
+
+@pytest.mark.parametrize("notify", ["path"], indirect=True)
+def test_a_watchdog_of_another_process(make_dray, notify):
+    make_dray(start=False, env={"NOTIFY_SOCKET": notify.path, "WATCHDOG_USEC": "200000", "WATCHDOG_PID": "1"}).start()
+    stays(lambda: pings(notify) == 0, 1)
+
+
+@pytest.mark.parametrize("notify", ["path"], indirect=True)
+def test_a_boot_that_takes_longer(make_dray, notify):
+    """The managed Redis waits for its data folder: the service manager is told to wait, too."""
+    dray = make_dray(start=False, env={"NOTIFY_SOCKET": notify.path})
+    os.makedirs(dray.state_dir)
+    with open(os.path.join(dray.state_dir, "redis.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        dray.start(wait=False)
+        wait_for(lambda: only(notify(), "EXTEND_TIMEOUT_USEC"), 15)
+        assert not only(notify(), "READY")
+    wait_for(lambda: only(notify(), "READY"), 10)
+    dray.wait_ready()
 
 
 def test_log_file_in_json_and_its_rotation(make_dray, sink, ledger):
