@@ -12,7 +12,7 @@ redis-server
 libcmocka-dev python3 python3-pytest python3-pyte python3-redis python3-msgpack
 nodejs npm
 clang clang-format clang-tidy cppcheck libclang-rt-14-dev
-nginx-light procps strace
+nginx-light procps strace systemd util-linux
 spin
 "
 

@@ -192,6 +192,7 @@ void confine_plan(const struct slot *s, struct confine_plan *p)
     *p = (struct confine_plan){.changes_user = c->changes[k] && !keeps_rights(s),
                                .user = c->users[k],
                                .memory = memory > 0 ? (rlim_t)memory : RLIM_INFINITY,
+                               .keeps_capabilities = is_program,
                                .core = conf->core == CONF_CORE_ON,
                                .oom_score_adj = oom < OOM_MAX ? oom : OOM_MAX,
                                .umask = is_program ? 0 : CHILD_UMASK,
@@ -226,6 +227,8 @@ const char *confine_apply(const struct confine_plan *p)
     if (p->umask != 0)
         (void)umask(p->umask);
     write_oom(p->oom_score_adj);
+    if (!p->keeps_capabilities)
+        (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     const char *failed = p->changes_user ? user_become(&p->user) : NULL;
     if (failed == NULL && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 && errno != EINVAL)
         failed = "no_new_privs";

@@ -20,6 +20,8 @@ struct confine_plan {
     struct user user;
     rlim_t memory; /* RLIM_INFINITY: no limit */
     bool core;
+    bool
+        keeps_capabilities; /* those that the service manager gave (ambient): for what a program listens on */
     int oom_score_adj;
     mode_t umask; /* 0: as the master's */
     char **environment;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/hook.h"
 #include "common/base/log.h"
 
 #define STATS_MAX     ((size_t)MSG_PART_MAX * MSG_PARTS_MAX)
@@ -100,6 +101,7 @@ static void on_beat(struct ev_loop *loop, ev_timer *w, int revents)
     c->beat.due_us = now + (uint64_t)c->beat_ms * 1000;
     ev_timer_again(loop, w);
     beat(c);
+    hook_at_data("beat", c->kind->name, strlen(c->kind->name));
 }
 
 void child_beat_start(struct child *c)

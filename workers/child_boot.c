@@ -14,7 +14,8 @@
 #include "common/base/log.h"
 #include "ipc/fdmap.h"
 
-#define FDS_SEEN_MAX 1024
+#define FDS_SEEN_MAX   1024
+#define ORPHAN_SLACK_S 2 /* behind the deadline of an orphan that still turns */
 
 static bool is_type(int fd, mode_t type)
 {
@@ -100,7 +101,7 @@ static void on_masters_death(int signo)
     if (getppid() == signalled->parent)
         return;
     (void)signal(signo, SIG_DFL);
-    (void)alarm(2 * CHILD_ORPHAN_MS / 1000);
+    (void)alarm(CHILD_ORPHAN_MS / 1000 + ORPHAN_SLACK_S);
 }
 
 static void set_death_signal(struct child *c)

@@ -2,6 +2,7 @@
 #include "common/base/hook.h"
 
 #ifdef DRAY_TEST
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -10,10 +11,33 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/base/exitcode.h"
 #include "common/base/fd.h"
+
+/* What no child needs: each must be refused, and the process goes on. */
+static void try_forbidden(void)
+{
+    char *const argv[] = {"/bin/true", NULL};
+    if (execve(argv[0], argv, NULL) == 0 || errno != EPERM)
+        abort();
+    for (int i = 0; i < 2; i++)
+        if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0 || errno != EPERM)
+            abort();
+    if (socket(AF_PACKET, SOCK_RAW, 0) >= 0 || errno != EPERM)
+        abort();
+    if (kill(getppid(), 0) == 0 || errno != EPERM)
+        abort();
+    long child = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0); /* a fork */
+    if (child == 0)
+        _exit(0);
+    if (child > 0 || errno != EPERM)
+        abort();
+}
 
 static void act(const char *word)
 {
@@ -23,6 +47,8 @@ static void act(const char *word)
         raise(SIGSTOP);
     else if (strcmp(word, "abort") == 0)
         abort();
+    else if (strcmp(word, "forbidden") == 0)
+        try_forbidden();
     else if (strcmp(word, "spin") == 0)
         for (;;)
             (void)getppid();

@@ -23,7 +23,8 @@ def put(path, text, mode=0o644):
 
 
 class Hooks:
-    """Places: batch_torn (a part of a batch was read), batch_arrived (its events are the data), batch_stored."""
+    """Places: batch_torn (a part of a batch was read), batch_arrived (its events are the data), batch_stored; beat (the kind is
+    the data)."""
 
     def __init__(self, dray):
         self.dir = os.path.join(dray.dir, "hooks")
@@ -31,7 +32,8 @@ class Hooks:
         dray.env["DRAY_TEST_HOOKS"] = self.dir
 
     def arm(self, place, action, text="", keep=False):
-        """action: kill, abort, stop, spin. text: only when the data at that place contains it. keep: every time."""
+        """action: kill, abort, stop, spin, forbidden (system calls that must be refused). text: only
+        when the data at that place contains it. keep: every time."""
         put(os.path.join(self.dir, place), "%s%s\n%s" % (action, " keep" if keep else "", text))
 
     def disarm(self, place):
