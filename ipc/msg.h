@@ -61,6 +61,8 @@ struct msg_beat {
     uint64_t dropped_logs;
     uint32_t n_clients;
     uint64_t clients[MSG_CLIENTS_MAX]; /* CLIENT ID of this process' Redis connections */
+    uint64_t
+        jobs; /* work finished since its start: attempts of jobs, requests; 0 from a peer that does not tell */
 };
 struct msg_extend {
     uint32_t ms;

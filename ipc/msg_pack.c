@@ -114,6 +114,7 @@ void msg_pack_beat(struct msg_out *o, const struct msg *m)
     put_number(o, b->in_hand);
     put_number(o, b->dropped_logs);
     put_numbers(o, b->clients, at_most(b->n_clients, MSG_CLIENTS_MAX));
+    put_number(o, b->jobs);
 }
 
 void msg_pack_extend(struct msg_out *o, const struct msg *m)

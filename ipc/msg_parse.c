@@ -80,8 +80,10 @@ bool msg_parse_ready(struct mpwalk *w, struct msg *m, const char **why)
 bool msg_parse_beat(struct mpwalk *w, struct msg *m, const char **why)
 {
     struct msg_beat *b = &m->u.beat;
+    b->jobs = 0;
     return verdict(big(w, &b->mono_ms) && number(w, &b->loop_lag_ms) && number(w, &b->in_hand) &&
-                       big(w, &b->dropped_logs) && numbers(w, b->clients, MSG_CLIENTS_MAX, &b->n_clients),
+                       big(w, &b->dropped_logs) && numbers(w, b->clients, MSG_CLIENTS_MAX, &b->n_clients) &&
+                       (mpwalk_done(w) || big(w, &b->jobs)),
                    "BEAT: wrong field", why);
 }
 

@@ -54,9 +54,23 @@ static const char *on_ready(struct slot *s, const struct msg *m)
     return NULL;
 }
 
+#define LAG_WARN_MS 1000
+#define LAG_OVER_MS 500 /* under it an episode is over */
+
+static void look_at_lag(struct slot *s)
+{
+    uint32_t lag = s->beat.loop_lag_ms; /* the longest since the beat before */
+    metric_observe_us(metrics_series(s->master->own, METRIC_LOOP_LAG, s->kind->name, NULL), lag * 1000ull);
+    if (lag > LAG_WARN_MS && !s->lag_told)
+        log_warn("child_lags", "child_kind=%s child_slot=%u child_gen=%u child_pid=%d lag_ms=%u in_hand=%u",
+                 s->kind->name, s->index, s->generation, (int)s->pid, lag, s->beat.in_hand);
+    s->lag_told = lag > (s->lag_told ? LAG_OVER_MS : LAG_WARN_MS);
+}
+
 static const char *on_beat(struct slot *s, const struct msg *m)
 {
     s->beat = m->u.beat;
+    look_at_lag(s);
     slot_event(s, SLOT_EV_BEAT);
     return NULL;
 }

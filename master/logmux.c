@@ -9,6 +9,7 @@
 
 #include "common/base/fd.h"
 #include "common/base/mem.h"
+#include "master/lastwords.h"
 #include "master/logline.h"
 #include "master/logstream.h"
 #include "master/state.h"
@@ -21,6 +22,7 @@ struct logmux {
     ev_io readable;
     ev_timer again;
     struct logstream *stream;
+    struct lastwords *words; /* or NULL */
     char line[LOG_LINE_MAX];
     size_t len;
     bool continued; /* what is in line goes on with what was put */
@@ -37,10 +39,15 @@ static void put_line(struct logmux *l, bool whole)
     if (len == 0)
         return;
     if (whole && !continued && len > 2 && p[0] == LOG_TAG && p[1] >= '0' && p[1] <= '0' + LOGL_DEBUG &&
-        logline_is_valid(p + 2, len - 2))
+        logline_is_valid(p + 2, len - 2)) {
+        if (p[1] == '0' + LOGL_CRIT && l->words != NULL)
+            lastwords_hear(l->words, p + 2, len - 2);
         logstream_put(l->stream, (enum log_level)(p[1] - '0'), p + 2, len - 2);
-    else
+    } else {
+        if (l->words != NULL)
+            lastwords_hear(l->words, p, len);
         logstream_put_raw(l->stream, p, len, continued);
+    }
 }
 
 /* Longer than any line: what came so far is put, but for the beginning of a character. */
@@ -129,6 +136,11 @@ struct logmux *logmux_new(struct master *m, int fd, const struct logsink_origin 
     l->again.data = l;
     ev_io_start(m->loop, &l->readable);
     return l;
+}
+
+void logmux_keep(struct logmux *l, struct lastwords *words)
+{
+    l->words = words;
 }
 
 void logmux_set_level(struct logmux *l, enum log_level level)

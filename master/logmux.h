@@ -4,6 +4,7 @@
 
 #include "master/logform.h"
 
+struct lastwords;
 struct logmux;
 struct master;
 
@@ -13,6 +14,8 @@ struct master;
 /* Takes over fd. o->kind is borrowed. */
 struct logmux *logmux_new(struct master *m, int fd, const struct logsink_origin *o);
 void logmux_set_level(struct logmux *l, enum log_level level);
+/* Raw output and critical lines are kept there too; borrowed until logmux_free. */
+void logmux_keep(struct logmux *l, struct lastwords *words);
 /* Reads what is left (bounded), closes. A grandchild that still holds the pipe is not waited for. NULL is fine. */
 void logmux_free(struct logmux *l);
 

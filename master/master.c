@@ -89,6 +89,8 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
         logsink_tick(m->sink);
         usage_tick(m);
         scale_tick(m);
+        recycle_tick(m);
+        obituary_tick(m);
         health_tick(m);
         turn_part(&m->turn, "health");
         sd_status(m);

@@ -32,48 +32,12 @@ static struct slot *find_pid(struct master *m, pid_t pid)
     return NULL;
 }
 
-/* The reason in metrics: crash, kill, hang, boot, exit, or "" for an end that was asked for. */
-static const char *reason_of(const struct slot *s, int status)
-{
-    bool asked = s->state == SLOT_DRAIN;
-    if (s->kill_reason != NULL)
-        return s->kill_reason;
-    if (WIFSIGNALED(status))
-        return WTERMSIG(status) == SIGKILL ? "kill" : asked && WTERMSIG(status) == SIGTERM ? "" : "crash";
-    enum exit_class class = exitcode_class(WEXITSTATUS(status));
-    if ((class == EXIT_CLASS_OK && asked) || class == EXIT_CLASS_IMMEDIATE)
-        return "";
-    return s->ready_ms == 0 ? "boot" : "exit";
-}
-
-static void obituary(const struct slot *s, int status, const char *reason)
-{
-    uint64_t ran = s->death.at_ms - s->spawned_ms;
-    enum log_level level = reason[0] == '\0' ? LOGL_INFO : LOGL_WARN;
-    char how[160];
-    if (WIFSIGNALED(status)) {
-        const char *by = s->signalled                                                 ? "the supervisor"
-                         : WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGTERM ? "somebody else"
-                                                                                      : "itself";
-        snprintf(how, sizeof how, "signal=%s by=%s core=%s", sig_name(WTERMSIG(status)), log_q(by),
-                 WCOREDUMP(status) ? "yes" : "no");
-    } else {
-        snprintf(how, sizeof how, "code=%d name=%s msg=%s", WEXITSTATUS(status),
-                 exitcode_name(WEXITSTATUS(status)), log_q(exitcode_sentence(WEXITSTATUS(status))));
-    }
-    log_event(level, reason[0] == '\0' ? "child_ended" : "child_died",
-              "child_kind=%s child_slot=%u child_gen=%u child_pid=%d %s ran_ms=%llu in_hand=%u reason=%s",
-              s->kind->name, s->index, s->generation, (int)s->pid, how, (unsigned long long)ran,
-              s->beat.in_hand, reason[0] == '\0' ? "asked" : reason);
-}
-
-static void note_death(struct slot *s, const char *reason)
+static void note_death(struct slot *s)
 {
     struct master *m = s->master;
     enum kind_id k = kind_id(s->kind);
-    if (reason[0] == '\0')
+    if (s->death.reason[0] == '\0')
         return;
-    metric_add(metrics_series(m->own, METRIC_WORKER_RESTARTS, s->kind->name, reason, NULL), 1);
     restart_window_add(&m->deaths[k], s->death.at_ms);
     const struct conf_rate *at = &m->conf->master.restart_degraded_at;
     if (restart_window_over(&m->deaths[k], s->death.at_ms, at->count, at->period_ms)) {
@@ -102,7 +66,7 @@ static void keep_locks(struct slot *s)
     add_orphan(s->master, &reap);
 }
 
-static void bury(struct slot *s, int status)
+static void bury(struct slot *s, int status, const struct obituary_used *used)
 {
     if (s->chan != NULL)
         chan_drain_input(s->chan);
@@ -111,10 +75,8 @@ static void bury(struct slot *s, int status)
     s->log = NULL;
     s->death.at_ms = clock_mono_ms();
     s->death.status = status;
-    const char *reason = reason_of(s, status);
-    s->death.reason = reason;
-    obituary(s, status, reason);
-    note_death(s, reason);
+    obituary_write(s, used);
+    note_death(s);
     bool in_order = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_CODE_OK;
     if (s->kind->hands_back && (!in_order || s->left > 0) && s->ready_ms != 0)
         keep_locks(s);
@@ -146,13 +108,14 @@ static void on_child(struct ev_loop *loop, ev_child *w, int revents)
     (void)loop;
     (void)revents;
     struct master *m = w->data;
+    struct obituary_used used = obituary_used();
     struct slot *s = find_pid(m, w->rpid);
     if (s == NULL) { /* a grandchild that lost its parent: this process is a subreaper */
         log_debug("stranger_reaped", "child_pid=%d status=%d", w->rpid, w->rstatus);
         return;
     }
     HOOK_POINT(child_reaped);
-    bury(s, w->rstatus);
+    bury(s, w->rstatus, &used);
     slot_event(s, judge(w->rstatus));
     reap_assign(m);
     turn_part(&m->turn, "reap");

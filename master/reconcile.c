@@ -167,6 +167,7 @@ static void abort_roll(struct slot *next, const char *why)
     struct slot *s;
     log_error("replace_failed", "child_kind=%s child_slot=%u why=%s remedy=%s", next->kind->name, next->index,
               log_q(why), log_q("the old process goes on; see the lines above"));
+    recycle_failed(next->replaces);
     list_foreach(s, &m->slots, struct slot, link) s->roll = false;
     slot_event(next, SLOT_EV_UNWANT);
 }
@@ -187,6 +188,8 @@ static void turn_successor(struct slot *s)
         s->replaces = NULL;
         s->restarts = old->restarts;
         old->roll = false;
+        recycle_done(old);
+        obituary_inherit(s, old);
         old->retired = true; /* has no place any more: drained below, freed when gone */
         health_changed(s->master);
     } else if (s->state == SLOT_FAIL) {
@@ -258,6 +261,7 @@ void reconcile_slot_gone(struct slot *s)
     if (next != NULL && s->state != SLOT_IDLE) {
         next->replaces = NULL;
         next->restarts = s->restarts + 1;
+        obituary_inherit(next, s);
         s->roll = false;
         s->retired = true;
     }

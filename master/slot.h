@@ -15,6 +15,8 @@
 #include "common/base/list.h"
 #include "ipc/chan.h"
 #include "master/kinds.h"
+#include "master/obituary.h"
+#include "master/recycle.h"
 #include "master/usage.h"
 #include "common/base/restart.h"
 
@@ -36,13 +38,6 @@ enum slot_event {
     SLOT_EV_PERMANENT,
     SLOT_EV_RETIRED,
     SLOT_EVENTS
-};
-
-/* How the last incarnation ended, for the obituary, metrics and status. */
-struct slot_death {
-    uint64_t at_ms; /* monotonic; 0: none yet */
-    int status;     /* as from wait(2) */
-    const char *reason;
 };
 
 struct slot {
@@ -73,11 +68,15 @@ struct slot {
     struct buf metrics;         /* a METRICS snapshot on its way out */
     uint32_t metrics_part;      /* its next part */
     uint32_t linked[128];       /* of a sender: generations of the receivers it was introduced to */
+    struct recycle recycle;
+    struct obituary obituary; /* what is known for it */
+    bool lag_told;            /* that it lags, in this episode */
     unsigned n_linked;
 
     /* Over incarnations. */
     struct restart restart;
     struct slot_death death;
+    struct death_history deaths;
     uint64_t restarts;
     uint64_t drain_ms; /* deadline given with the drain at hand */
     bool roll;         /* is to be replaced */

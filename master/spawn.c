@@ -130,6 +130,9 @@ int spawn_child(struct slot *s)
     s->generation = ++m->last_generation;
     s->n_linked = 0;
     usage_begin(s);
+    recycle_begin(s);
+    s->lag_told = false;
+    obituary_begin(s);
     memset(&s->beat, 0, sizeof s->beat);
     s->left = 0;
     buf_reset(&s->stats);
@@ -139,6 +142,7 @@ int spawn_child(struct slot *s)
     s->metrics_part = 0;
     s->chan = control_open(s, control[0]);
     s->log = logmux_new(m, log[0], &(struct logsink_origin){s->kind->name, s->index, s->generation, pid});
+    logmux_keep(s->log, &s->obituary.words);
     loglevel_tell(s);
     fd_close(&p.null);
     fd_close(&control[1]);

@@ -13,6 +13,7 @@
 #include "common/metrics/metrics.h"
 #include "master/kinds.h"
 #include "master/master.h"
+#include "master/recycle.h"
 #include "master/scale.h"
 #include "common/base/restart.h"
 #include "master/turn.h"
@@ -46,6 +47,7 @@ struct master {
     struct list slots;           /* struct slot */
     unsigned wanted[KIND_COUNT]; /* processes; changed by scale.c alone */
     struct scale scale;
+    struct recycle_pauses recycle_pauses;
     uint32_t last_generation;
     unsigned stage;            /* start stage reached, or stop stage under way */
     uint64_t stop_deadline_ms; /* monotonic */

@@ -43,6 +43,21 @@ static void add_program(json_t *o, const struct slot *s, uint64_t now)
                                   p->degraded, "state", p->state));
 }
 
+/* The latest first. */
+static json_t *deaths_json(const struct slot *s, uint64_t now)
+{
+    json_t *list = json_array();
+    unsigned kept = s->deaths.n < DEATHS_KEPT ? s->deaths.n : DEATHS_KEPT;
+    for (unsigned i = 1; i <= kept; i++) {
+        const struct slot_death *d = &s->deaths.ring[(s->deaths.n - i) % DEATHS_KEPT];
+        char text[64];
+        json_array_append_new(list,
+                              json_pack("{s:I,s:s,s:s}", "ms_ago", (json_int_t)(now - d->at_ms), "reason",
+                                        d->reason, "exit", obituary_exit_text(d->status, text, sizeof text)));
+    }
+    return list;
+}
+
 static json_t *process_json(const struct slot *s, uint64_t now)
 {
     json_t *o = json_object();
@@ -62,6 +77,9 @@ static json_t *process_json(const struct slot *s, uint64_t now)
     json_object_set_new(o, "loop_lag_ms", integer(s->beat.loop_lag_ms));
     json_object_set_new(o, "in_hand", integer(s->beat.in_hand));
     json_object_set_new(o, "doing", json_string(s->note));
+    json_object_set_new(o, "jobs", integer(s->beat.jobs));
+    json_object_set_new(o, "cpu_share", json_real(s->usage.cpu_share));
+    json_object_set_new(o, "deaths", deaths_json(s, now));
     if (s->death.at_ms != 0) {
         json_object_set_new(o, "last_death",
                             json_string(s->death.reason[0] != '\0' ? s->death.reason : "asked"));

@@ -78,12 +78,14 @@ static void test_control_messages(void **state)
     assert_int_equal(there_and_back(&m, MSG_DIR_CM).u.ready.epoch, 9);
 
     m = (struct msg){.type = MSG_BEAT, .generation = 7};
-    m.u.beat = (struct msg_beat){.mono_ms = 1ull << 50, .loop_lag_ms = 3, .in_hand = 4, .dropped_logs = 5};
+    m.u.beat = (struct msg_beat){
+        .mono_ms = 1ull << 50, .loop_lag_ms = 3, .in_hand = 4, .dropped_logs = 5, .jobs = 1ull << 40};
     m.u.beat.n_clients = MSG_CLIENTS_MAX;
     for (unsigned i = 0; i < MSG_CLIENTS_MAX; i++)
         m.u.beat.clients[i] = UINT64_MAX - i;
     r = there_and_back(&m, MSG_DIR_CM);
     assert_true(r.u.beat.mono_ms == 1ull << 50 && r.u.beat.loop_lag_ms == 3 && r.u.beat.in_hand == 4);
+    assert_true(r.u.beat.jobs == 1ull << 40);
     assert_true(r.u.beat.dropped_logs == 5 && r.u.beat.n_clients == MSG_CLIENTS_MAX);
     assert_memory_equal(r.u.beat.clients, m.u.beat.clients, sizeof r.u.beat.clients);
 

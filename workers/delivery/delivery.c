@@ -338,6 +338,9 @@ static void beat(struct child *child, struct msg_beat *m, void *state)
 
     (void)child;
     m->in_hand = d->jobs + d->adds;
+    for (size_t i = 0; i < d->n_labels; i++)
+        m->jobs += metric_count(d->labels[i].completed) + metric_count(d->labels[i].failed) +
+                   metric_count(d->labels[i].delayed);
     m->n_clients = 0;
     if (id > 0)
         m->clients[m->n_clients++] = (uint64_t)id;

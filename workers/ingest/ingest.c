@@ -438,6 +438,7 @@ static void ingest_beat(struct child *c, struct msg_beat *m, void *state)
     struct ingest *g = *(struct ingest **)state;
     struct metrics *all = child_metrics(c);
     m->in_hand = (uint32_t)g->batches.batches;
+    m->jobs = (uint64_t)metrics_value(all, METRIC_INGEST_REQUESTS, NULL);
     metric_set(metrics_series(all, METRIC_INGEST_IN_FLIGHT, NULL), http_server_requests_open(g->server));
     metric_set(metrics_series(all, METRIC_INGEST_CONNECTIONS, NULL), http_server_connections(g->server));
     metric_set(metrics_series(all, METRIC_INGEST_QUEUED_EVENTS, NULL), (double)g->batches.events);
