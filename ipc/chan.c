@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "common/base/buf.h"
 #include "common/base/clock.h"
 #include "common/base/fd.h"
 #include "common/base/mem.h"
@@ -22,8 +21,8 @@
 
 #define READ_SIZE       (64u << 10)
 #define READS_PER_TURN  4
-#define DRAIN_READS_MAX 64 /* 4 MiB: far over what a socket holds */
-#define FDS_WAITING_MAX 16 /* out: messages with descriptors; in: descriptors */
+#define DRAIN_READS_MAX 64            /* 4 MiB: far over what a socket holds */
+#define FDS_WAITING_MAX CHAN_REST_FDS /* out: messages with descriptors; in: descriptors */
 
 /* Descriptors of the frame that begins at this position of the out stream. */
 struct attached {
@@ -372,4 +371,75 @@ void chan_flush(struct chan *c, int ms)
 int chan_fd(const struct chan *c)
 {
     return c->fd;
+}
+
+/* ------------------------------------------------------------------ handing over to a successor */
+
+void chan_rest_init(struct chan_rest *r)
+{
+    memset(r, 0, sizeof *r);
+    buf_init(&r->in, FRAME_HEAD + FRAME_CONTROL_MAX);
+    buf_init(&r->out, CHAN_OUT_MAX);
+}
+
+void chan_rest_fini(struct chan_rest *r)
+{
+    buf_fini(&r->in);
+    buf_fini(&r->out);
+}
+
+int chan_save(const struct chan *c, struct chan_rest *r)
+{
+    _Static_assert(sizeof r->attached[0].fds >= sizeof c->attached[0].fds, "descriptors of one message");
+    const struct frame_reader *f = &c->reader;
+    if (!f->given && (buf_append(&r->in, f->head, f->head_len) < 0 ||
+                      (f->body_got > 0 && buf_append(&r->in, f->body, f->body_got) < 0)))
+        return -1;
+    if (chan_pending(c) > 0 && buf_append(&r->out, c->out.data + c->out_at, chan_pending(c)) < 0)
+        return -1;
+    for (size_t i = 0; i < c->n_attached; i++) {
+        const struct attached *a = &c->attached[i];
+        r->attached[i].at = a->at - c->sent;
+        r->attached[i].n = (unsigned)a->n;
+        memcpy(r->attached[i].fds, a->fds, a->n * sizeof *a->fds);
+    }
+    r->n_attached = (unsigned)c->n_attached;
+    return 0;
+}
+
+/* An unfinished frame: the reader takes all of it and has nothing to hand out. */
+static int restore_in(struct chan *c, const struct buf *in)
+{
+    const unsigned char *data = (const unsigned char *)in->data, *body;
+    size_t left = in->len, len;
+    if (left > 0 && frame_next(&c->reader, &data, &left, &body, &len) != FRAME_MORE)
+        return -1;
+    return 0;
+}
+
+static bool attached_fits(const struct chan_rest *r, unsigned i)
+{
+    return r->attached[i].n > 0 && r->attached[i].n <= FDPASS_MAX && r->out.len >= FRAME_HEAD &&
+           r->attached[i].at <= r->out.len - FRAME_HEAD &&
+           (i == 0 || r->attached[i].at > r->attached[i - 1].at);
+}
+
+int chan_restore(struct chan *c, const struct chan_rest *r)
+{
+    bool fits = r->n_attached <= FDS_WAITING_MAX;
+    for (unsigned i = 0; fits && i < r->n_attached; i++)
+        fits = attached_fits(r, i);
+    if (!fits || restore_in(c, &r->in) < 0 ||
+        (r->out.len > 0 && buf_append(&c->out, r->out.data, r->out.len) < 0)) {
+        errno = EPROTO;
+        return -1;
+    }
+    for (unsigned i = 0; i < r->n_attached; i++) {
+        struct attached *a = &c->attached[c->n_attached++];
+        *a = (struct attached){.at = r->attached[i].at, .n = r->attached[i].n};
+        memcpy(a->fds, r->attached[i].fds, a->n * sizeof *a->fds);
+    }
+    if (r->out.len > 0)
+        ev_io_start(c->loop, &c->write);
+    return 0;
 }

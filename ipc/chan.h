@@ -10,6 +10,7 @@
 #include <ev.h>
 #include <stddef.h>
 
+#include "common/base/buf.h"
 #include "ipc/msg.h"
 
 #define CHAN_OUT_MAX (256u << 10)
@@ -40,5 +41,24 @@ void chan_drain_input(struct chan *c);
 /* Writes what is queued, waiting at most ms (a child's last words). */
 void chan_flush(struct chan *c, int ms);
 int chan_fd(const struct chan *c);
+
+/* What a successor of this process (another program in the same pid) needs to go on with a channel: bytes of an
+ * unfinished message that have been read, bytes that are still to be written, and descriptors that go with them. */
+#define CHAN_REST_FDS 16 /* messages with descriptors that may wait */
+struct chan_rest {
+    struct buf in, out;
+    unsigned n_attached;
+    struct {
+        uint64_t at; /* of out: the frame that carries them begins there */
+        unsigned n;
+        int fds[4];
+    } attached[CHAN_REST_FDS];
+};
+void chan_rest_init(struct chan_rest *r);
+void chan_rest_fini(struct chan_rest *r); /* the descriptors are not closed */
+/* Copies; the descriptors stay the channel's. Not from inside an event of this channel. 0, or -1 without memory. */
+int chan_save(const struct chan *c, struct chan_rest *r);
+/* Into a channel that was just made; takes over the descriptors. 0, or -1 with EPROTO: it is not what chan_save wrote. */
+int chan_restore(struct chan *c, const struct chan_rest *r);
 
 #endif

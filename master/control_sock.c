@@ -28,10 +28,11 @@
 #include "master/slot.h"
 #include "master/state.h"
 #include "master/status.h"
+#include "master/upgrade_state.h"
 
-#define REQUEST_MAX  (64u << 10)
-#define REPLY_MAX    (4u << 20)
-#define CLIENTS_MAX  32
+#define REQUEST_MAX  CONTROL_SOCK_REQUEST_MAX
+#define REPLY_MAX    CONTROL_SOCK_REPLY_MAX
+#define CLIENTS_MAX  CONTROL_SOCK_CLIENTS_MAX
 #define REST_S       0.1
 #define REST_TOLD_MS 10000
 
@@ -53,6 +54,7 @@ struct client {
     ev_io io;
     struct buf in, out;
     struct flush *flush; /* its question is answered when this is done */
+    bool waits_upgrade;  /* ... or when the upgrade at hand has ended */
 };
 
 static json_t *refuse(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -216,20 +218,32 @@ static json_t *verb_config(struct master *m, const json_t *request)
     return reply != NULL ? reply : refuse(EXIT_CODE_BUG, "the configuration cannot be written out");
 }
 
+/* NULL: it is under way, and the answer comes when it is done. */
+static json_t *verb_upgrade(struct master *m, const json_t *request)
+{
+    char text[UPGRADE_TEXT_MAX];
+    enum exitcode code =
+        upgrade_now(m, json_string_value(json_object_get(request, "binary")), text, sizeof text);
+    if (code != EXIT_CODE_OK)
+        return refuse((int)code, "%s", text);
+    return json_is_false(json_object_get(request, "wait")) ? okay() : NULL;
+}
+
 static const struct {
     const char *name;
     json_t *(*fn)(struct master *m, const json_t *request);
-} verbs
-    [] =
-        {
-            {"status", verb_status}, {"scale", verb_scale},   {"restart", verb_restart},
-            {"reload", verb_reload}, {"stop", verb_stop},     {"dump", verb_dump},
-            {"level", verb_level},   {"config", verb_config}, {"pause", verb_pause},
-            {"flush", NULL}, /* answered when every ingest process has sent on what it holds */
+} verbs[] =
+    {
+        {"status", verb_status},   {"scale", verb_scale},   {"restart", verb_restart},
+        {"reload", verb_reload},   {"stop", verb_stop},     {"dump", verb_dump},
+        {"level", verb_level},     {"config", verb_config}, {"pause", verb_pause},
+        {"upgrade", verb_upgrade}, {"flush", NULL}, /* answered when every ingest process has sent on what it holds */
 };
 
-/* NULL: flush, whose answer comes later. */
-static json_t *answer(struct master *m, const char *line, size_t len)
+/* NULL: the answer comes later, by what *later says. */
+enum later { LATER_NOT, LATER_FLUSH, LATER_UPGRADE };
+
+static json_t *answer(struct master *m, const char *line, size_t len, enum later *later)
 {
     json_error_t error;
     json_t *request = json_loadb(line, len, JSON_REJECT_DUPLICATES, &error);
@@ -237,15 +251,15 @@ static json_t *answer(struct master *m, const char *line, size_t len)
     json_t *reply = NULL;
     if (verb == NULL)
         reply = refuse(EXIT_CODE_USAGE, "send one JSON object a line: {\"verb\":\"status\"}");
-    bool later = false;
+    *later = LATER_NOT;
     for (size_t i = 0; verb != NULL && reply == NULL && i < sizeof verbs / sizeof *verbs; i++) {
         if (strcmp(verbs[i].name, verb) != 0)
             continue;
-        later = verbs[i].fn == NULL;
-        reply = later ? NULL : verbs[i].fn(m, request);
+        *later = verbs[i].fn == NULL ? LATER_FLUSH : LATER_UPGRADE;
+        reply = verbs[i].fn != NULL ? verbs[i].fn(m, request) : NULL;
         turn_part(&m->turn, verbs[i].name);
     }
-    if (reply == NULL && !later)
+    if (reply == NULL && *later == LATER_NOT)
         reply = refuse(EXIT_CODE_USAGE, "there is no verb \"%.60s\"", verb);
     json_decref(request);
     return reply;
@@ -303,17 +317,21 @@ static void on_flushed(void *arg);
 static bool serve_line(struct client *c, size_t len)
 {
     struct master *m = c->sock->master;
-    json_t *reply = answer(m, c->in.data, len);
+    enum later later;
+    json_t *reply = answer(m, c->in.data, len, &later);
     if (reply != NULL)
         return reply_with(c, reply);
-    c->flush = flush_start(m, on_flushed, c);
+    if (later == LATER_FLUSH)
+        c->flush = flush_start(m, on_flushed, c);
+    else
+        c->waits_upgrade = true;
     return true;
 }
 
 static bool serve(struct client *c)
 {
     const char *end;
-    while (c->flush == NULL && c->out.len == 0 && c->in.len > 0 &&
+    while (c->flush == NULL && !c->waits_upgrade && c->out.len == 0 && c->in.len > 0 &&
            (end = memchr(c->in.data, '\n', c->in.len)) != NULL) {
         size_t len = (size_t)(end - c->in.data);
         if (!serve_line(c, len))
@@ -378,8 +396,23 @@ static void rest(struct control_sock *s)
     ev_timer_start(loop, &s->rest);
 }
 
+static struct client *client_new(struct control_sock *s, int fd)
+{
+    struct client *c = xcalloc(1, sizeof *c);
+    c->sock = s;
+    buf_init(&c->in, REQUEST_MAX);
+    buf_init(&c->out, REPLY_MAX);
+    ev_io_init(&c->io, on_client, fd, EV_READ);
+    c->io.data = c;
+    ev_io_start(s->master->loop, &c->io);
+    list_push_back(&s->clients, &c->link);
+    s->n_clients++;
+    return c;
+}
+
 static void on_accept(struct ev_loop *loop, ev_io *w, int revents)
 {
+    (void)loop;
     struct control_sock *s = w->data;
     if ((revents & EV_ERROR) != 0) { /* it could not be watched */
         rest(s);
@@ -399,15 +432,18 @@ static void on_accept(struct ev_loop *loop, ev_io *w, int revents)
         fd_close(&fd);
         return;
     }
-    struct client *c = xcalloc(1, sizeof *c);
-    c->sock = s;
-    buf_init(&c->in, REQUEST_MAX);
-    buf_init(&c->out, REPLY_MAX);
-    ev_io_init(&c->io, on_client, fd, EV_READ);
-    c->io.data = c;
-    ev_io_start(loop, &c->io);
-    list_push_back(&s->clients, &c->link);
-    s->n_clients++;
+    (void)client_new(s, fd);
+}
+
+static struct control_sock *sock_new(struct master *m)
+{
+    struct control_sock *s = xcalloc(1, sizeof *s);
+    s->master = m;
+    list_init(&s->clients);
+    ev_timer_init(&s->rest, on_rested, 0., 0.);
+    s->rest.data = s;
+    conf_run_path(m->conf, "control.sock", s->path, sizeof s->path);
+    return s;
 }
 
 /* Binds the socket and remembers which file it is. */
@@ -434,10 +470,7 @@ static void accept_on(struct control_sock *s, int fd)
 
 struct control_sock *control_sock_open(struct master *m)
 {
-    struct control_sock *s = xcalloc(1, sizeof *s);
-    s->master = m;
-    list_init(&s->clients);
-    conf_run_path(m->conf, "control.sock", s->path, sizeof s->path);
+    struct control_sock *s = sock_new(m);
     int fd = bind_path(s);
     if (fd < 0) {
         log_crit("control_sock_failed", "path=%s err=%s remedy=%s", log_q(s->path), log_q(strerror(errno)),
@@ -445,8 +478,6 @@ struct control_sock *control_sock_open(struct master *m)
         free(s);
         return NULL;
     }
-    ev_timer_init(&s->rest, on_rested, 0., 0.);
-    s->rest.data = s;
     accept_on(s, fd);
     return s;
 }
@@ -486,4 +517,71 @@ void control_sock_close(struct control_sock *s)
     if (is_ours(s)) /* not one that another master made */
         (void)unlink(s->path);
     free(s);
+}
+
+/* ------------------------------------------------------------------ upgrades */
+
+void control_sock_upgraded(struct control_sock *s, json_t *reply)
+{
+    struct client *c;
+    list_foreach(c, &s->clients, struct client, link)
+    {
+        if (!c->waits_upgrade)
+            continue;
+        c->waits_upgrade = false;
+        if (!reply_with(c, json_incref(reply)) || !flush(c) || !serve(c))
+            client_free(c);
+        else
+            watch(c);
+    }
+    json_decref(reply);
+}
+
+int control_sock_fd(const struct control_sock *s, uint64_t *dev, uint64_t *ino)
+{
+    *dev = s->dev;
+    *ino = s->ino;
+    return s->acceptor.fd;
+}
+
+struct control_sock *control_sock_restore(struct master *m, int fd, uint64_t dev, uint64_t ino)
+{
+    struct control_sock *s = sock_new(m);
+    s->dev = dev;
+    s->ino = ino;
+    accept_on(s, fd);
+    return s;
+}
+
+bool control_sock_save(const struct control_sock *s, size_t i, struct control_sock_client *out)
+{
+    const struct client *c;
+    list_foreach(c, &s->clients, const struct client, link)
+    {
+        if (i-- > 0)
+            continue;
+        *out = (struct control_sock_client){.fd = c->io.fd,
+                                            .in = c->in.data,
+                                            .in_len = c->in.len,
+                                            .out = c->out.data,
+                                            .out_len = c->out.len,
+                                            .flush = c->flush,
+                                            .waits_upgrade = c->waits_upgrade};
+        return true;
+    }
+    return false;
+}
+
+void control_sock_restore_client(struct control_sock *s, const struct upgrade_client *from)
+{
+    struct client *c = client_new(s, from->fd);
+    if (from->in.len > 0)
+        (void)buf_append(&c->in, from->in.data, from->in.len); /* it came from buffers of the same size */
+    if (from->out.len > 0)
+        (void)buf_append(&c->out, from->out.data, from->out.len);
+    c->waits_upgrade = from->waits;
+    if (from->flush != 0)
+        c->flush =
+            flush_restore(s->master, from->flush, from->generations, from->n_generations, on_flushed, c);
+    watch(c);
 }

@@ -2,6 +2,7 @@
 #include "master/flush.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -38,6 +39,28 @@ struct flush *flush_start(struct master *m, void (*done)(void *arg), void *arg)
             log_warn("flush_unsent", "child_kind=%s child_slot=%u child_gen=%u", s->kind->name, s->index,
                      s->generation);
     }
+    list_push_back(&m->flushes, &f->link);
+    return f;
+}
+
+uint32_t flush_save(const struct flush *f, const uint32_t **generations, size_t *n)
+{
+    *generations = f->generations;
+    *n = f->n;
+    return f->id;
+}
+
+struct flush *flush_restore(struct master *m, uint32_t id, const uint32_t *generations, size_t n,
+                            void (*done)(void *arg), void *arg)
+{
+    struct flush *f = xcalloc(1, sizeof *f);
+    f->generations = xcalloc(n + 1, sizeof *f->generations);
+    if (n > 0)
+        memcpy(f->generations, generations, n * sizeof *generations);
+    f->n = n;
+    f->id = id;
+    f->done = done;
+    f->arg = arg;
     list_push_back(&m->flushes, &f->link);
     return f;
 }

@@ -10,6 +10,10 @@ struct flush;
 
 /* done is called once, later, unless flush_cancel comes first; the flush is gone then. */
 struct flush *flush_start(struct master *m, void (*done)(void *arg), void *arg);
+/* For a successor of this process: which, and who has not answered; and back. */
+uint32_t flush_save(const struct flush *f, const uint32_t **generations, size_t *n);
+struct flush *flush_restore(struct master *m, uint32_t id, const uint32_t *generations, size_t n,
+                            void (*done)(void *arg), void *arg);
 void flush_cancel(struct flush *f); /* NULL is fine */
 /* A process says FLUSHED. */
 void flush_said(struct slot *s, uint32_t id);

@@ -7,6 +7,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/version.h"
 #include "master/logsink.h"
 #include "master/reconcile.h"
 #include "master/sd.h"
@@ -78,7 +79,7 @@ void health_write_json(const struct master *m, struct buf *out)
 {
     struct health h = health_verdict(m);
     (void)buf_printf(out, "{\"ready\":%s,\"state\":\"%s\",\"version\":\"%s\",\"uptime_ms\":%llu,\"checks\":[",
-                     h.ready ? "true" : "false", h.state, DRAY_VERSION,
+                     h.ready ? "true" : "false", h.state, version_text(),
                      (unsigned long long)(clock_mono_ms() - m->started_ms));
     for (int i = 0; i < KIND_COUNT; i++) {
         unsigned up = count_up(m, (enum kind_id)i), wanted = reconcile_wanted(m, (enum kind_id)i);
@@ -206,7 +207,7 @@ static void own_metrics(struct master *m)
     }
     double up = (double)(clock_mono_ms() - m->started_ms) / 1e3;
     metric_set(metrics_series(m->own, METRIC_UP_SECONDS, "master", NULL), up);
-    metric_set(metrics_series(m->own, METRIC_BUILD_INFO, DRAY_VERSION, NULL), 1);
+    metric_set(metrics_series(m->own, METRIC_BUILD_INFO, version_text(), NULL), 1);
     metric_set(metrics_series(m->own, METRIC_RESIDENT_BYTES, "master", NULL),
                health_resident_bytes(getpid()));
     metric_set(metrics_series(m->own, METRIC_CPU_SECONDS, "master", NULL), (double)clock_cpu_us() / 1e6);

@@ -194,3 +194,29 @@ char *listen_address(const struct listen_set *l, enum kind_listen use, size_t in
         addr_format((struct sockaddr *)&sa, len, dst, size);
     return dst;
 }
+
+bool listen_save(const struct listen_set *l, size_t i, int *fd, enum kind_listen *use, const char **unix_path)
+{
+    if (i >= l->n)
+        return false;
+    *fd = l->sockets[i].fd;
+    *use = l->sockets[i].use;
+    *unix_path = l->sockets[i].unix_path;
+    return true;
+}
+
+struct listen_set *listen_new(void)
+{
+    return xcalloc(1, sizeof(struct listen_set));
+}
+
+int listen_restore(struct listen_set *l, int fd, enum kind_listen use, const char *unix_path)
+{
+    int listening = 0;
+    socklen_t len = sizeof listening;
+    if (l->n == LISTEN_MAX || getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) < 0 || !listening)
+        return -1;
+    l->sockets[l->n++] =
+        (struct socket){.fd = fd, .use = use, .unix_path = unix_path != NULL ? xstrdup(unix_path) : NULL};
+    return 0;
+}

@@ -3,6 +3,7 @@
 #ifndef DRAY_MASTER_LISTEN_H
 #define DRAY_MASTER_LISTEN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/conf/conf.h"
@@ -18,5 +19,13 @@ void listen_close(struct listen_set *l); /* removes unix socket files that it ma
 size_t listen_fds_for(const struct listen_set *l, enum kind_listen use, int *fds, size_t max);
 /* "127.0.0.1:8080" as bound (port 0 resolved); "" when there is no such socket. Returns dst. */
 char *listen_address(const struct listen_set *l, enum kind_listen use, size_t index, char *dst, size_t size);
+
+/* For a successor of this process: socket i (false: there is none), with the file that is to be removed at the end, or
+ * NULL; and back, one at a time, into an empty set. The set takes over the descriptor. */
+bool listen_save(const struct listen_set *l, size_t i, int *fd, enum kind_listen *use,
+                 const char **unix_path);
+struct listen_set *listen_new(void);
+/* 0, or -1: there are too many, or this is no listening socket. */
+int listen_restore(struct listen_set *l, int fd, enum kind_listen use, const char *unix_path);
 
 #endif

@@ -84,3 +84,8 @@ void logerrors_each_warning(const struct logerrors *e,
     for (size_t i = 0; i < e->n_warnings; i++)
         fn(e->warnings[i].event, e->warnings[i].count, e->warnings[i].last_ms, arg);
 }
+
+void logerrors_restore(struct logerrors *e, const struct logerrors_line *line)
+{
+    e->lines[e->n++ % LOGERRORS_KEPT] = *line;
+}

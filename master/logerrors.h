@@ -30,4 +30,7 @@ void logerrors_each_warning(const struct logerrors *e,
                             void (*fn)(const char *event, uint64_t count, uint64_t last_mono_ms, void *arg),
                             void *arg);
 
+/* A line of a predecessor in this process, oldest first. */
+void logerrors_restore(struct logerrors *e, const struct logerrors_line *line);
+
 #endif

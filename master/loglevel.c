@@ -15,20 +15,12 @@
 
 #define RULES_MAX 32
 
-struct rule {
-    struct list link; /* master.levels */
-    char kind[24];    /* "" = all */
-    int slot;
-    enum log_level level;
-    uint64_t until_ms; /* monotonic; 0: for good */
-};
-
 static enum log_level level_for(const struct master *m, const char *kind, int slot)
 {
     enum log_level level = (enum log_level)m->conf->log.level;
-    const struct rule *r;
+    const struct loglevel_rule *r;
     int best = -1;
-    list_foreach(r, &m->levels, struct rule, link)
+    list_foreach(r, &m->levels, struct loglevel_rule, link)
     {
         int width = (r->kind[0] != '\0') + (r->slot != LOGLEVEL_ALL);
         if ((r->kind[0] == '\0' || strcmp(r->kind, kind) == 0) &&
@@ -47,7 +39,7 @@ static void send_level(struct slot *s, enum log_level level)
         (void)chan_send(s->chan, &msg, NULL, 0);
 }
 
-static void apply_all(struct master *m)
+void loglevel_apply(struct master *m)
 {
     struct slot *s;
     log_set_level(level_for(m, "master", 0));
@@ -60,16 +52,16 @@ static void apply_all(struct master *m)
     }
 }
 
-static const char *of_whom(const struct rule *r)
+static const char *of_whom(const struct loglevel_rule *r)
 {
     return r->kind[0] != '\0' ? r->kind : "all";
 }
 
 int loglevel_set(struct master *m, enum log_level level, const char *kind, int slot, uint64_t for_ms)
 {
-    struct rule *r, *found = NULL;
+    struct loglevel_rule *r, *found = NULL;
     unsigned n = 0;
-    list_foreach(r, &m->levels, struct rule, link)
+    list_foreach(r, &m->levels, struct loglevel_rule, link)
     {
         n++;
         if (strcmp(r->kind, kind != NULL ? kind : "") == 0 && r->slot == slot)
@@ -85,7 +77,7 @@ int loglevel_set(struct master *m, enum log_level level, const char *kind, int s
     }
     found->level = level;
     found->until_ms = for_ms != 0 ? clock_mono_ms() + for_ms : 0;
-    apply_all(m);
+    loglevel_apply(m);
     log_info("level", "of=%s to=%s for_ms=%llu", of_whom(found), log_level_name(level),
              (unsigned long long)for_ms);
     return 0;
@@ -93,8 +85,8 @@ int loglevel_set(struct master *m, enum log_level level, const char *kind, int s
 
 static void drop_all(struct master *m)
 {
-    struct rule *r;
-    list_foreach(r, &m->levels, struct rule, link)
+    struct loglevel_rule *r;
+    list_foreach(r, &m->levels, struct loglevel_rule, link)
     {
         list_remove(&r->link);
         free(r);
@@ -105,7 +97,7 @@ void loglevel_reset(struct master *m, const char *why)
 {
     bool any = !list_empty(&m->levels);
     drop_all(m);
-    apply_all(m);
+    loglevel_apply(m);
     if (any)
         log_info("level", "of=all to=%s why=%s", log_level_name((enum log_level)m->conf->log.level),
                  log_q(why));
@@ -123,8 +115,8 @@ void loglevel_tick(struct master *m)
 {
     uint64_t now = clock_mono_ms();
     bool ended = false;
-    struct rule *r;
-    list_foreach(r, &m->levels, struct rule, link)
+    struct loglevel_rule *r;
+    list_foreach(r, &m->levels, struct loglevel_rule, link)
     {
         if (r->until_ms == 0 || now < r->until_ms)
             continue;
@@ -135,7 +127,7 @@ void loglevel_tick(struct master *m)
         ended = true;
     }
     if (ended)
-        apply_all(m);
+        loglevel_apply(m);
 }
 
 void loglevel_free(struct master *m)
@@ -147,8 +139,8 @@ json_t *loglevel_json(const struct master *m)
 {
     uint64_t now = clock_mono_ms();
     json_t *list = json_array(), *o;
-    const struct rule *r;
-    list_foreach(r, &m->levels, struct rule, link)
+    const struct loglevel_rule *r;
+    list_foreach(r, &m->levels, struct loglevel_rule, link)
     {
         json_array_append_new(list, o = json_object());
         json_object_set_new(o, "kind", r->kind[0] != '\0' ? json_string(r->kind) : json_null());
@@ -159,4 +151,24 @@ json_t *loglevel_json(const struct master *m)
                                 json_integer(r->until_ms > now ? (json_int_t)(r->until_ms - now) : 0));
     }
     return list;
+}
+
+bool loglevel_save(const struct master *m, size_t n, struct loglevel_rule *out)
+{
+    const struct loglevel_rule *r;
+    list_foreach(r, &m->levels, const struct loglevel_rule, link)
+    {
+        if (n-- > 0)
+            continue;
+        *out = *r;
+        return true;
+    }
+    return false;
+}
+
+void loglevel_restore(struct master *m, const struct loglevel_rule *rule)
+{
+    struct loglevel_rule *r = xcalloc(1, sizeof *r);
+    *r = *rule;
+    list_push_back(&m->levels, &r->link);
 }

@@ -162,3 +162,19 @@ void logmux_free(struct logmux *l)
     fd_close(&fd);
     free(l);
 }
+
+int logmux_save(const struct logmux *l, const char **half, size_t *len, bool *continued)
+{
+    *continued = l->continued;
+    *half = l->line;
+    *len = l->len;
+    return l->readable.fd;
+}
+
+void logmux_restore(struct logmux *l, const char *half, size_t len, bool continued)
+{
+    l->continued = continued;
+    l->len = len < sizeof l->line ? len : sizeof l->line;
+    if (l->len > 0)
+        memcpy(l->line, half, l->len);
+}

@@ -2,6 +2,9 @@
 #ifndef DRAY_MASTER_LOGMUX_H
 #define DRAY_MASTER_LOGMUX_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "master/logform.h"
 
 struct lastwords;
@@ -18,5 +21,10 @@ void logmux_set_level(struct logmux *l, enum log_level level);
 void logmux_keep(struct logmux *l, struct lastwords *words);
 /* Reads what is left (bounded), closes. A grandchild that still holds the pipe is not waited for. NULL is fine. */
 void logmux_free(struct logmux *l);
+
+/* For a successor of this process: the descriptor, and the half of a line that was read. */
+int logmux_save(const struct logmux *l, const char **half, size_t *len, bool *continued);
+/* Into one that was just made; what is longer than a line is cut. */
+void logmux_restore(struct logmux *l, const char *half, size_t len, bool continued);
 
 #endif

@@ -213,23 +213,32 @@ static void *work(void *arg)
 
 /* ------------------------------------------------------------------ the master's side */
 
-void logsink_write(struct logsink *l, enum log_level level, const struct logsink_origin *o, const char *tail,
-                   size_t len)
+void logsink_put(struct logsink *l, const struct logform_line *line)
 {
-    struct head h = {.wall_ms = clock_wall_ms(),
-                     .len = (uint32_t)(len < LOG_LINE_MAX ? len : LOG_LINE_MAX),
+    const struct logsink_origin *o = &line->origin;
+    enum log_level level = line->level;
+    struct head h = {.wall_ms = line->wall_ms,
+                     .len = (uint32_t)(line->len < LOG_LINE_MAX ? line->len : LOG_LINE_MAX),
                      .slot = o->slot,
                      .generation = o->generation,
                      .pid = o->pid,
                      .level = (uint8_t)level};
     str_copy(h.kind, o->kind, sizeof h.kind);
-    logerrors_add(l->errors, level, o, tail, h.len);
     pthread_mutex_lock(&l->mutex);
     size_t room = LOGSINK_RING - (level <= LOGL_ERROR ? 0 : LOGSINK_RESERVE);
-    if (l->ring.len + sizeof h + h.len > room || put_record(l, &h, tail) < 0)
+    if (l->ring.len + sizeof h + h.len > room || put_record(l, &h, line->tail) < 0)
         l->dropped++;
     pthread_cond_signal(&l->more);
     pthread_mutex_unlock(&l->mutex);
+}
+
+void logsink_write(struct logsink *l, enum log_level level, const struct logsink_origin *o, const char *tail,
+                   size_t len)
+{
+    size_t n = len < LOG_LINE_MAX ? len : LOG_LINE_MAX;
+    logerrors_add(l->errors, level, o, tail, n);
+    logsink_put(l, &(struct logform_line){
+                       .wall_ms = clock_wall_ms(), .level = level, .origin = *o, .tail = tail, .len = n});
 }
 
 static void own_line(enum log_level level, const char *line, void *arg)
@@ -380,7 +389,30 @@ int logsink_trouble(struct logsink *l, uint64_t *since_ms)
     return error;
 }
 
-const struct logerrors *logsink_errors(const struct logsink *l)
+struct logerrors *logsink_errors(const struct logsink *l)
 {
     return l->errors;
+}
+
+void logsink_each(struct logsink *l, void (*fn)(const struct logform_line *line, void *arg), void *arg)
+{
+    struct head h;
+    pthread_mutex_lock(&l->mutex);
+    for (size_t at = 0; at + sizeof h <= l->ring.len; at += sizeof h + h.len) {
+        memcpy(&h, l->ring.data + at, sizeof h);
+        fn(&(struct logform_line){.wall_ms = h.wall_ms,
+                                  .level = (enum log_level)h.level,
+                                  .origin = {h.kind, h.slot, h.generation, h.pid},
+                                  .tail = l->ring.data + at + sizeof h,
+                                  .len = h.len},
+           arg);
+    }
+    pthread_mutex_unlock(&l->mutex);
+}
+
+void logsink_set_dropped(struct logsink *l, uint64_t n)
+{
+    pthread_mutex_lock(&l->mutex);
+    l->dropped = l->told = n;
+    pthread_mutex_unlock(&l->mutex);
 }

@@ -39,6 +39,12 @@ void logsink_tick(struct logsink *l); /* now and then: says what the thread has 
 uint64_t logsink_dropped(struct logsink *l);
 /* errno of the output that fails at present and for how long; 0: it works. */
 int logsink_trouble(struct logsink *l, uint64_t *since_ms);
-const struct logerrors *logsink_errors(const struct logsink *l);
+struct logerrors *logsink_errors(const struct logsink *l);
+
+/* For a successor of this process: the lines that are not written, oldest first (one that is being written is among
+ * them, so it may stand there twice), and how many were lost; and back. */
+void logsink_each(struct logsink *l, void (*fn)(const struct logform_line *line, void *arg), void *arg);
+void logsink_put(struct logsink *l, const struct logform_line *line);
+void logsink_set_dropped(struct logsink *l, uint64_t n);
 
 #endif

@@ -1,5 +1,5 @@
-/* main - the one entry of the program: a child's kind (`-x KIND -n SLOT`, said by spawn.c alone) or a verb of the
- * command line. */
+/* main - the one entry of the program: a child's kind (`-x KIND -n SLOT`, said by spawn.c alone), a verb of the
+ * command line, or what a running master of another release becomes (upgrade_adopt.h). */
 #include <stdio.h>
 #include <string.h>
 
@@ -8,6 +8,7 @@
 #include "common/base/str.h"
 #include "master/cli/cli.h"
 #include "master/kinds.h"
+#include "master/upgrade_adopt.h"
 
 /* dray -x KIND -n SLOT: becomes the child. */
 static int run_child(int argc, char **argv)
@@ -17,6 +18,8 @@ static int run_child(int argc, char **argv)
         fprintf(stderr, "dray: -x KIND -n SLOT is how the master starts its children; try: dray help\n");
         return EXIT_CODE_USAGE;
     }
+    if (strcmp(argv[2], "preflight") == 0)
+        return upgrade_preflight_main();
     const struct kind *kind = kind_find(argv[2]);
     if (kind == NULL || kind->entry == NULL) {
         fprintf(stderr, "dray: no such kind of process: %s\n", argv[2]);
@@ -27,6 +30,8 @@ static int run_child(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    if (upgrade_adopt_wanted())
+        return upgrade_adopt_main(argv);
     sig_defaults();
     if (argc >= 2 && strcmp(argv[1], "-x") == 0)
         return run_child(argc, argv);

@@ -16,6 +16,7 @@
 #include "common/base/mem.h"
 #include "common/base/sig.h"
 #include "common/base/str.h"
+#include "common/base/version.h"
 #include "master/confine.h"
 #include "master/control_sock.h"
 #include "master/flush.h"
@@ -34,6 +35,7 @@
 #include "master/signals.h"
 #include "master/slot.h"
 #include "master/state.h"
+#include "master/upgrade.h"
 
 #define TICK_MS 250
 #define GAP_MS  2000 /* a turn longer than this: it was the master that stood still, not its children */
@@ -46,6 +48,9 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *w, int revents)
     reconcile(m);
     turn_part(&m->turn, "reconcile");
     flush_look(m);
+    turn_part(&m->turn, "flush");
+    upgrade_look(m);
+    turn_part(&m->turn, "upgrade");
 }
 
 /* Runs before every timer of a turn (highest priority). After a stop of this process, or a machine's sleep, the
@@ -119,7 +124,7 @@ static void start_watchers(struct master *m)
 static void log_start(const struct master *m)
 {
     char address[160];
-    log_info("start", "version=%s run_dir=%s node=%s run=%llu", DRAY_VERSION, log_q(m->conf->node.run_dir),
+    log_info("start", "version=%s run_dir=%s node=%s run=%llu", version_text(), log_q(m->conf->node.run_dir),
              m->node, (unsigned long long)m->run);
     for (size_t i = 0; i < m->conf->n_listeners; i++)
         log_info("listening", "listener=%s address=%s", m->conf->listeners[i].id,
@@ -158,6 +163,7 @@ static void tear_down(struct master *m)
     list_foreach(s, &m->slots, struct slot, link) slot_free(s);
     control_sock_close(m->control_sock);
     confine_stop(m);
+    upgrade_free(m->upgrade);
     listen_close(m->listen);
     if (m->exit_code == EXIT_CODE_OK)
         log_info("stopped", "");
@@ -200,54 +206,76 @@ static void name_host(struct conf *c)
     c->node.name = xstrdup(name);
 }
 
+int master_init(struct master *m, const struct master_options *o)
+{
+    *m = (struct master){.options = o, .conf_fd = -1, .lock_fd = -1};
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1); /* a server that outlives its dead keeper stays ours */
+    list_init(&m->slots);
+    list_init(&m->orphans);
+    list_init(&m->flushes);
+    list_init(&m->paused);
+    list_init(&m->levels);
+    m->started_ms = clock_mono_ms();
+    evloop_install();
+    m->loop = ev_default_loop(EVFLAG_AUTO);
+    if (m->loop == NULL)
+        return -1;
+    m->sum = metrics_new();
+    m->own = metrics_new();
+    return 0;
+}
+
+void master_turn(struct master *m)
+{
+    reap_start(m);
+    start_watchers(m);
+    sd_start(m);
+    ev_run(m->loop, 0);
+    ev_prepare_stop(m->loop, &m->reconcile);
+    ev_check_stop(m->loop, &m->gap_check);
+    ev_timer_stop(m->loop, &m->tick);
+    lock_unwatch(m);
+    evloop_guard_stop(&m->guard, m->loop);
+    turn_stop(&m->turn, m->loop);
+    sd_stop(m);
+    reap_stop(m);
+}
+
+int master_end(struct master *m)
+{
+    signals_stop(m);
+    enum exitcode code = m->exit_code;
+    tear_down(m);
+    ev_loop_destroy(m->loop);
+    return code;
+}
+
 int master_run(const struct master_options *o)
 {
-    struct master m = {.options = o, .conf_fd = -1, .lock_fd = -1};
+    struct master m;
     sig_defaults();
     crash_install();
-    (void)prctl(PR_SET_CHILD_SUBREAPER, 1); /* a server that outlives its dead keeper stays ours */
-    list_init(&m.slots);
-    list_init(&m.orphans);
-    list_init(&m.flushes);
-    list_init(&m.paused);
-    list_init(&m.levels);
-    m.started_ms = clock_mono_ms();
     fd_set_cloexec_from(STDERR_FILENO + 1); /* whatever the caller left open: no child shall have it */
-    evloop_install();
-    m.loop = ev_default_loop(EVFLAG_AUTO);
-    if (m.loop == NULL)
+    if (master_init(&m, o) < 0)
         return EXIT_CODE_OSERR;
+    m.upgrade = upgrade_new(&m);
     signals_start(&m); /* from here on a signal waits for the loop */
     enum exitcode code = first_load(&m);
     if (code != EXIT_CODE_OK) {
         signals_stop(&m);
+        upgrade_free(m.upgrade);
+        metrics_free(m.sum);
+        metrics_free(m.own);
         ev_loop_destroy(m.loop);
         return code;
     }
     name_host(m.conf);
-    m.sum = metrics_new();
-    m.own = metrics_new();
     (void)fd_raise_limit((unsigned long)m.conf->master.nofile);
     if (set_up(&m) == 0) {
         scale_start(&m);
         log_start(&m);
-        reap_start(&m);
         reap_earlier_runs(&m);
-        start_watchers(&m);
-        sd_start(&m);
-        ev_run(m.loop, 0);
-        ev_prepare_stop(m.loop, &m.reconcile);
-        ev_check_stop(m.loop, &m.gap_check);
-        ev_timer_stop(m.loop, &m.tick);
-        lock_unwatch(&m);
-        evloop_guard_stop(&m.guard, m.loop);
-        turn_stop(&m.turn, m.loop);
-        sd_stop(&m);
-        reap_stop(&m);
+        master_turn(&m);
     }
-    signals_stop(&m);
-    code = m.exit_code;
-    tear_down(&m);
-    ev_loop_destroy(m.loop);
-    return code;
+    return master_end(&m);
 }

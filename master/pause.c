@@ -44,6 +44,19 @@ static void tell(struct slot *s, const char *name, bool paused)
                  s->generation);
 }
 
+void pause_restore(struct master *m, const char *name)
+{
+    struct paused *p = xcalloc(1, sizeof *p);
+    p->name = xstrdup(name);
+    list_push_back(&m->paused, &p->link);
+}
+
+void pause_each(const struct master *m, void (*fn)(const char *name, void *arg), void *arg)
+{
+    const struct paused *p;
+    list_foreach(p, &m->paused, const struct paused, link) fn(p->name, arg);
+}
+
 int pause_set(struct master *m, const char *name, bool paused)
 {
     struct paused *p = find(m, name);
@@ -51,9 +64,7 @@ int pause_set(struct master *m, const char *name, bool paused)
     if (p == NULL && !is_known(m->conf, name))
         return -1;
     if (p == NULL && paused) {
-        p = xcalloc(1, sizeof *p);
-        p->name = xstrdup(name);
-        list_push_back(&m->paused, &p->link);
+        pause_restore(m, name);
     } else if (p != NULL && !paused) {
         list_remove(&p->link);
         free(p->name);

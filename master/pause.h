@@ -12,5 +12,8 @@ int pause_set(struct master *m, const char *name, bool paused);
 bool pause_is(const struct master *m, const char *name);
 void pause_tell(struct slot *s); /* a child that has just been configured learns of all */
 void pause_free(struct master *m);
+/* For a successor of this process: every name; and back, without telling anybody. */
+void pause_each(const struct master *m, void (*fn)(const char *name, void *arg), void *arg);
+void pause_restore(struct master *m, const char *name);
 
 #endif

@@ -22,6 +22,7 @@
 #include "master/logmux.h"
 #include "master/reconcile.h"
 #include "master/state.h"
+#include "master/upgrade.h"
 
 static struct ev_child child_watcher;
 
@@ -110,6 +111,8 @@ static void on_child(struct ev_loop *loop, ev_child *w, int revents)
     struct master *m = w->data;
     struct obituary_used used = obituary_used();
     struct slot *s = find_pid(m, w->rpid);
+    if (s == NULL && upgrade_reaped(m, w->rpid, w->rstatus))
+        return;
     if (s == NULL) { /* a grandchild that lost its parent: this process is a subreaper */
         log_debug("stranger_reaped", "child_pid=%d status=%d", w->rpid, w->rstatus);
         return;
@@ -133,6 +136,18 @@ void reap_earlier_runs(struct master *m)
     struct msg_reap reap = {.prefix = true};
     snprintf(reap.token, sizeof reap.token, "%s.", m->node);
     add_orphan(m, &reap);
+}
+
+void reap_restore(struct master *m, const struct reap_job *job)
+{
+    struct reap_job *j = xcalloc(1, sizeof *j);
+    *j = *job;
+    list_push_back(&m->orphans, &j->link);
+}
+
+void reap_missed(struct master *m)
+{
+    ev_feed_signal_event(m->loop, SIGCHLD); /* libev asks the kernel for all of them then */
 }
 
 static struct slot *find_up(struct master *m, uint32_t generation)

@@ -21,6 +21,10 @@ struct reap_job {
 void reap_earlier_runs(struct master *m);
 /* Gives unassigned jobs to a process that is up; those of a dead assignee again. */
 void reap_assign(struct master *m);
+/* From the state of a predecessor in this pid. */
+void reap_restore(struct master *m, const struct reap_job *job);
+/* Children that died while nobody heard of it are found at the next turn. */
+void reap_missed(struct master *m);
 void reap_done(struct master *m, const struct msg_reaped *r);
 void reap_stop(struct master *m);
 

@@ -104,6 +104,12 @@ static void advance_stop(struct master *m)
 
 /* ------------------------------------------------------------------ wanting */
 
+/* Its successor may start only when it is gone. */
+static bool is_alone(const struct slot *s)
+{
+    return s->kind->exclusive && !s->hand_over;
+}
+
 static bool should_run(const struct slot *s)
 {
     const struct master *m = s->master;
@@ -111,7 +117,7 @@ static bool should_run(const struct slot *s)
         return s->kind->stop_stage > m->stage && slot_present(s);
     if (s->retired || !reconcile_wants(m, s->kind, s->index))
         return false;
-    if (s->roll && s->kind->exclusive)
+    if (s->roll && is_alone(s))
         return false;
     return m->phase == MASTER_RUNNING || s->kind->start_stage <= m->stage;
 }
@@ -132,13 +138,13 @@ static void advance_roll(struct master *m)
     struct slot *s;
     if (m->phase != MASTER_RUNNING)
         return;
-    list_foreach(s, &m->slots, struct slot, link) if (s->replaces != NULL || (s->roll && s->kind->exclusive &&
-                                                                              s->state == SLOT_DRAIN)) return;
+    list_foreach(s, &m->slots, struct slot,
+                 link) if (s->replaces != NULL || (s->roll && is_alone(s) && s->state == SLOT_DRAIN)) return;
     list_foreach(s, &m->slots, struct slot, link)
     {
         if (!s->roll)
             continue;
-        if (s->kind->exclusive) {
+        if (is_alone(s)) {
             if (s->state != SLOT_IDLE && s->state != SLOT_WAIT && s->state != SLOT_FAIL)
                 return; /* should_run() has drained it, or is about to */
             restart_forget(&s->restart);
@@ -285,6 +291,7 @@ void reconcile_slot_failed(struct slot *s)
 void reconcile_roll_slot(struct slot *s)
 {
     s->roll = true;
+    s->hand_over = false;
     restart_forget(&s->restart);
 }
 
@@ -297,6 +304,19 @@ void reconcile_roll(struct master *m, const struct kind *k)
     for (int i = 0; i < KIND_COUNT; i++)
         if (k == NULL || k == &kinds[i])
             m->degraded[i] = false;
+}
+
+void reconcile_roll_over(struct master *m)
+{
+    struct slot *s;
+    reconcile_roll(m, NULL);
+    list_foreach(s, &m->slots, struct slot, link)
+    {
+        if (!s->kind->exclusive || s->replaces != NULL || !slot_present(s))
+            continue;
+        if (conf_program_slot_is_redis(m->conf, s->index)) /* its keepers adopt the server from each other */
+            s->roll = s->hand_over = true;
+    }
 }
 
 void reconcile_stop(struct master *m, bool now, enum exitcode code)

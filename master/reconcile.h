@@ -26,6 +26,9 @@ unsigned reconcile_wanted(const struct master *m, enum kind_id k);
 void reconcile_roll(struct master *m, const struct kind *k);
 /* The same for one slot. */
 void reconcile_roll_slot(struct slot *s);
+/* The same for all kinds, and the keeper of a managed Redis, which hands the server over to its successor. The keepers of
+ * other programs stay: their commands would end with them. */
+void reconcile_roll_over(struct master *m);
 bool reconcile_rolling(const struct master *m);
 /* Begins the end. now: no drain. */
 void reconcile_stop(struct master *m, bool now, enum exitcode code);

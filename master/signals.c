@@ -12,6 +12,7 @@
 #include "master/reload.h"
 #include "master/state.h"
 #include "master/status.h"
+#include "master/upgrade.h"
 
 static void do_stop(struct master *m)
 {
@@ -42,19 +43,13 @@ static void do_fewer(struct master *m)
         log_warn("scale_refused", "n=%u", m->wanted[KIND_DELIVERY] - 1);
 }
 
-static void do_upgrade(struct master *m)
-{
-    (void)m;
-    log_warn("upgrade_refused", "remedy=%s", log_q("not supported by this version: stop and start instead"));
-}
-
 static const struct {
     int signo;
     const char *what;
     void (*fn)(struct master *m);
 } table[] = {
     {SIGTERM, "stop", do_stop},       {SIGINT, "stop", do_stop},        {SIGQUIT, "stop now", do_stop_now},
-    {SIGHUP, "reload", reload_later}, {SIGUSR1, "reopen", do_reopen},   {SIGUSR2, "upgrade", do_upgrade},
+    {SIGHUP, "reload", reload_later}, {SIGUSR1, "reopen", do_reopen},   {SIGUSR2, "upgrade", upgrade_later},
     {SIGTTIN, "one more", do_more},   {SIGTTOU, "one fewer", do_fewer},
 };
 
@@ -86,4 +81,22 @@ void signals_stop(struct master *m)
 {
     for (size_t i = 0; i < SIGNALS; i++)
         ev_signal_stop(m->loop, &watchers[i]);
+}
+
+void signals_hold(void)
+{
+    sigset_t all;
+    sigfillset(&all);
+    /* What a fault of our own raises is not held back. */
+    static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        sigdelset(&all, own[i]);
+    (void)sigprocmask(SIG_SETMASK, &all, NULL);
+}
+
+void signals_release(void)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }

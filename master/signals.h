@@ -6,5 +6,8 @@ struct master;
 
 void signals_start(struct master *m);
 void signals_stop(struct master *m);
+/* What comes from now on waits, also for another program in this process; and on it goes. */
+void signals_hold(void);
+void signals_release(void);
 
 #endif

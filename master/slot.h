@@ -80,6 +80,8 @@ struct slot {
     uint64_t restarts;
     uint64_t drain_ms; /* deadline given with the drain at hand */
     bool roll;         /* is to be replaced */
+    bool
+        hand_over; /* of an exclusive kind: the successor takes over what it keeps, so both may run meanwhile */
     bool ever_ready;
     bool retired;          /* replaced: ends, and is freed */
     struct slot *replaces; /* a successor under way: the slot that goes when this is up */

@@ -56,6 +56,11 @@ void slot_act_arm(struct slot *s)
     }
 }
 
+void slot_act_arm_wait(struct slot *s, uint64_t ms)
+{
+    enter(s, SLOT_WAIT, ms);
+}
+
 static void send_signal(struct slot *s, int signo)
 {
     if (s->pid > 0)

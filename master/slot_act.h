@@ -24,5 +24,7 @@ void slot_act_idle(struct slot *s); /* nothing runs, nothing is wanted */
 
 /* Starts the timer of the state at hand. */
 void slot_act_arm(struct slot *s);
+/* The same in WAIT, with what is left of the delay. */
+void slot_act_arm_wait(struct slot *s, uint64_t ms);
 
 #endif

@@ -71,7 +71,7 @@ static void tell_failed(const char *step)
         _exit(EXIT_CODE_NOPERM);
 }
 
-static void run_child(const struct plan *p, const char *path, char *const argv[])
+static void become_child(const struct plan *p)
 {
     (void)setpgid(0, 0); /* a terminal's Ctrl-C is the master's to interpret */
     /* The master's business; some send it to every process of the name. The child has its own handlers when it stands. */
@@ -85,12 +85,35 @@ static void run_child(const struct plan *p, const char *path, char *const argv[]
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     if (place(p) < 0)
         _exit(EXIT_CODE_OSERR);
+}
+
+static void run_child(const struct plan *p, const char *path, char *const argv[])
+{
+    become_child(p);
     const char *failed = confine_apply(&p->confine);
     if (failed != NULL) {
         tell_failed(failed);
         _exit(EXIT_CODE_NOPERM);
     }
     execve(path, argv, p->confine.environment);
+    _exit(EXIT_CODE_EXEC);
+}
+
+static void say(const char *text)
+{
+    ssize_t ignored = write(FDMAP_CONTROL, text, strlen(text));
+    (void)ignored;
+}
+
+static void run_preflight(const struct plan *p, int exe_fd, char *const argv[])
+{
+    exe_fd = fcntl(exe_fd, F_DUPFD_CLOEXEC, FDMAP_LISTEN + (int)p->n_listen);
+    become_child(p);
+    (void)execveat(exe_fd, "", argv, environ, AT_EMPTY_PATH);
+    const char *why = strerrordesc_np(errno); /* of the few that may be called here */
+    say("{\"ok\":false,\"error\":\"it cannot be executed: ");
+    say(why != NULL ? why : "?");
+    say("\"}\n");
     _exit(EXIT_CODE_EXEC);
 }
 
@@ -155,4 +178,32 @@ fail:
     fd_close(&log[0]);
     fd_close(&log[1]);
     return -1;
+}
+
+int spawn_preflight(struct master *m, int exe_fd, const int fds[2], pid_t *pid, int *control, int *log)
+{
+    struct plan p = {.null = -1, .log = -1, .control = -1, .listen = fds, .n_listen = 2};
+    int near_control[2] = {-1, -1}, near_log[2] = {-1, -1}, rc = -1;
+    char *argv[] = {m->options->argv[0], "-x", "preflight", "-n", "0", NULL};
+    if ((p.null = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0 &&
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, near_control) == 0 &&
+        pipe2(near_log, O_CLOEXEC | O_NONBLOCK) == 0) {
+        p.control = near_control[1];
+        p.log = near_log[1];
+        *pid = fork();
+        if (*pid == 0)
+            run_preflight(&p, exe_fd, argv);
+        rc = *pid < 0 ? -1 : 0;
+    }
+    *control = rc == 0 ? near_control[0] : -1;
+    *log = rc == 0 ? near_log[0] : -1;
+    fd_close(&p.null);
+    fd_close(&near_control[1]);
+    fd_close(&near_log[1]);
+    if (rc < 0) {
+        *pid = 0;
+        fd_close(&near_control[0]);
+        fd_close(&near_log[0]);
+    }
+    return rc;
 }

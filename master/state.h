@@ -24,6 +24,7 @@ struct logsink;
 struct logstream;
 struct control_sock;
 struct confine;
+struct upgrade;
 
 enum master_phase { MASTER_STARTING, MASTER_RUNNING, MASTER_STOPPING };
 
@@ -73,6 +74,7 @@ struct master {
     } sd;
     struct confine *confine; /* who the children are */
     struct control_sock *control_sock;
+    struct upgrade *upgrade;
     int lock_fd;
     ev_timer lock_watch;
     bool lock_lost;      /* told */

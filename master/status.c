@@ -6,6 +6,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/version.h"
 #include "master/health.h"
 #include "master/listen.h"
 #include "master/pause.h"
@@ -13,6 +14,7 @@
 #include "master/reconcile.h"
 #include "master/slot.h"
 #include "master/state.h"
+#include "master/upgrade.h"
 
 static json_t *integer(uint64_t n)
 {
@@ -232,7 +234,7 @@ json_t *status_json(const struct master *m)
     json_t *o = json_object(), *processes = json_array();
     const struct slot *s;
     char address[160];
-    json_object_set_new(o, "version", json_string(DRAY_VERSION));
+    json_object_set_new(o, "version", json_string(version_text()));
     json_object_set_new(o, "name", json_string(m->conf->node.name));
     json_object_set_new(o, "node", json_string(m->node));
     json_object_set_new(o, "run", integer(m->run));
@@ -249,6 +251,7 @@ json_t *status_json(const struct master *m)
     json_object_set_new(o, "ingest", ingest_json(m));
     json_object_set_new(o, "delivery", delivery_json(m));
     json_object_set_new(o, "queues", queues_json(m));
+    json_object_set_new(o, "upgrade", upgrade_json(m));
     json_t *alarms = json_array();
     health_each_alarm(m, add_alarm, alarms);
     json_object_set_new(o, "alarms", alarms);

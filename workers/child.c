@@ -18,6 +18,7 @@
 #include "common/base/mem.h"
 #include "common/base/sig.h"
 #include "common/base/str.h"
+#include "common/base/version.h"
 #include "ipc/fdmap.h"
 
 #define LAST_WORDS_MS  1000
@@ -311,7 +312,7 @@ static void hello(struct child *c)
     h->slot = c->slot;
     h->pid = (uint32_t)getpid();
     str_copy(h->kind, c->kind->name, sizeof h->kind);
-    str_copy(h->build, DRAY_VERSION, sizeof h->build);
+    str_copy(h->build, version_text(), sizeof h->build);
     say(c, &m);
 }
 

@@ -49,6 +49,10 @@ static void act(const char *word)
         abort();
     else if (strcmp(word, "forbidden") == 0)
         try_forbidden();
+    else if (strcmp(word, "segv") == 0)
+        raise(SIGSEGV);
+    else if (strcmp(word, "exit") == 0)
+        exit(1);
     else if (strcmp(word, "spin") == 0)
         for (;;)
             (void)getppid();

@@ -37,7 +37,10 @@ static void tell_unknown(struct conf_reader *r, const struct conf_item *item, co
     buf_init(&hint, 8192);
     conf_table_suggest(s, group, key, &hint);
     struct conf_place at = place_of(item, path, true);
-    conf_fault(r, &at, "unknown key; %s", buf_cstr(&hint));
+    if (r->skip_unknown)
+        conf_warning(r, &at, "unknown to this version; left out");
+    else
+        conf_fault(r, &at, "unknown key; %s", buf_cstr(&hint));
     buf_fini(&hint);
 }
 

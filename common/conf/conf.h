@@ -153,6 +153,8 @@ enum exitcode conf_load(const char *path, const struct conf_override *overrides,
 
 /* Reads what conf_dump wrote, in a child: no files, no environment, no expansion. 0, or -1 with a line in errors. */
 int conf_parse_dump(const char *text, size_t len, struct conf **out, struct buf *errors);
+/* The same of another release: a key that is unknown here is left out, and a line in errors says so. */
+int conf_parse_old_dump(const char *text, size_t len, struct conf **out, struct buf *errors);
 
 /* The whole effective configuration as JSON (which is YAML), secrets in clear unless masked ("***"). */
 int conf_dump(const struct conf *c, bool masked, struct buf *out);

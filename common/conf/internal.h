@@ -121,6 +121,7 @@ struct conf_reader {
     unsigned faults, denied; /* denied: those that are a matter of permissions */
     const char *folder;      /* of the file: relative secret files are looked up there */
     bool expand;             /* ${env:X} and ${file:X} */
+    bool skip_unknown;       /* another release wrote it: a key without a row is a warning */
 };
 
 struct conf_place {

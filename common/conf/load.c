@@ -230,12 +230,10 @@ enum exitcode conf_load(const char *path, const struct conf_override *overrides,
     return EXIT_CODE_OK;
 }
 
-int conf_parse_dump(const char *text, size_t len, struct conf **out, struct buf *errors)
+static int parse_dump(const char *text, size_t len, bool skip_unknown, struct conf **out, struct buf *errors)
 {
     struct conf_origin from = {.name = "configuration"};
-    struct buf warnings;
-    buf_init(&warnings, 4096);
-    struct conf_reader r = {.errors = errors, .warnings = &warnings};
+    struct conf_reader r = {.errors = errors, .warnings = errors, .skip_unknown = skip_unknown};
     struct conf_layers *layers = xcalloc(1, sizeof *layers);
     layers->r = &r;
     layers->main = &from;
@@ -252,6 +250,15 @@ int conf_parse_dump(const char *text, size_t len, struct conf **out, struct buf 
     conf_build_end(layers);
     free(layers);
     conf_item_free(root);
-    buf_fini(&warnings);
     return *out != NULL ? 0 : -1;
+}
+
+int conf_parse_dump(const char *text, size_t len, struct conf **out, struct buf *errors)
+{
+    return parse_dump(text, len, false, out, errors);
+}
+
+int conf_parse_old_dump(const char *text, size_t len, struct conf **out, struct buf *errors)
+{
+    return parse_dump(text, len, true, out, errors);
 }

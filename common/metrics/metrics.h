@@ -47,6 +47,10 @@ int metrics_encode(const struct metrics *m, struct buf *out);
 int metrics_merge(struct metrics *sum, const char *who, uint32_t generation, const void *bytes, size_t len);
 /* `who` is gone for good: its gauges vanish, its counters stay in the sum. */
 void metrics_forget(struct metrics *sum, const char *who);
+/* A registry with what every process said last, for a successor of this process: counts go on where they were. carry_in
+ * adds to an empty one; all counts are checked; -1 with EPROTO leaves it as it was. */
+int metrics_carry_out(const struct metrics *m, struct buf *out);
+int metrics_carry_in(struct metrics *m, const void *bytes, size_t len);
 /* Sum over all series of id whose labels match ("" and a missing one match any); of a histogram the observations, of a
  * SECONDS counter the seconds. */
 double metrics_value(const struct metrics *m, enum metric_id id, ...) __attribute__((sentinel));

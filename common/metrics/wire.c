@@ -330,3 +330,92 @@ void metrics_sources_free(struct metrics *m)
     while (map_next(m->sources, &it, &key, &key_len, &value))
         source_free(value);
 }
+
+/* ---- carrying over: "DC1", u32 length and the registry, u16 sources; a source: text who, u32 generation, u32 length
+ * and its last snapshot */
+
+static const char carry_magic[3] = {'D', 'C', '1'};
+
+static int put_registry(struct buf *out, const struct metrics *m)
+{
+    size_t at = out->len;
+    if (put_number(out, 0, 4) != 0 || metrics_encode(m, out) != 0)
+        return -1;
+    uint64_t len = out->len - at - 4;
+    for (unsigned i = 0; i < 4; i++)
+        out->data[at + i] = (char)(len >> (8 * i));
+    return 0;
+}
+
+int metrics_carry_out(const struct metrics *m, struct buf *out)
+{
+    size_t it = 0, key_len, n = 0;
+    const void *key;
+    void *value;
+    while (map_next(m->sources, &it, &key, &key_len, &value))
+        n++;
+    if (buf_append(out, carry_magic, sizeof carry_magic) != 0 || put_registry(out, m) != 0 ||
+        put_number(out, n, 2) != 0)
+        return -1;
+    it = 0;
+    while (map_next(m->sources, &it, &key, &key_len, &value)) {
+        const struct source *source = value;
+        if (put_number(out, key_len, 1) != 0 || buf_append(out, key, key_len) != 0 ||
+            put_number(out, source->generation, 4) != 0 || put_registry(out, source->last) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static struct metrics *get_registry(struct reader *r)
+{
+    uint64_t len;
+    if (!get_number(r, 4, &len) || len > (size_t)(r->end - r->at))
+        return NULL;
+    struct metrics *m = decode(r->at, len);
+    r->at += len;
+    return m;
+}
+
+static bool get_source(struct reader *r, struct metrics *into)
+{
+    char who[256];
+    uint64_t generation;
+    struct metrics *last;
+    if (!get_text(r, who, sizeof who) || !get_number(r, 4, &generation) || (last = get_registry(r)) == NULL)
+        return false;
+    if (map_get(into->sources, who, strlen(who)) != NULL) {
+        metrics_free(last);
+        return false;
+    }
+    struct source *source = xcalloc(1, sizeof *source);
+    source->generation = (uint32_t)generation;
+    source->last = last;
+    (void)map_put(into->sources, who, strlen(who), source);
+    return true;
+}
+
+int metrics_carry_in(struct metrics *m, const void *bytes, size_t len)
+{
+    struct reader r = {bytes, (const unsigned char *)bytes + len};
+    struct metrics *all = NULL, *with = metrics_new();
+    uint64_t n;
+    bool good = len >= sizeof carry_magic && memcmp(bytes, carry_magic, sizeof carry_magic) == 0;
+    r.at += good ? sizeof carry_magic : 0;
+    good = good && (all = get_registry(&r)) != NULL && get_number(&r, 2, &n);
+    for (uint64_t i = 0; good && i < n; i++)
+        good = get_source(&r, with);
+    good = good && r.at == r.end;
+    if (good) {
+        struct map *empty = m->sources;
+        m->sources = with->sources;
+        with->sources = empty;
+        apply_counters(m, all, true);
+        rebuild_gauges(m);
+    }
+    metrics_free(all);
+    metrics_free(with);
+    if (!good)
+        errno = EPROTO;
+    return good ? 0 : -1;
+}

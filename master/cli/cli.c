@@ -7,6 +7,7 @@
 
 #include "common/base/fatal.h"
 #include "common/base/str.h"
+#include "common/base/version.h"
 
 /* table: verbs */
 static const struct cli_verb verbs[] = {
@@ -18,6 +19,7 @@ static const struct cli_verb verbs[] = {
     {"restart", restart_main, "replace the processes one by one"},
     {"reload", reload_main, "read the configuration again"},
     {"level", level_main, "how much is logged, for all or one process, for a while"},
+    {"upgrade", upgrade_main, "run another program in the same pid, children kept"},
     {"stop", stop_main, "drain and end the running instance"},
     {"queue", queue_main, "look at the queues, pause, retry, clean them"},
     {"job", job_main, "add a job, look at one, retry, promote, remove it"},
@@ -233,6 +235,6 @@ int version_main(int argc, char **argv)
     }
     if (optind < argc)
         return cli_usage(argv[0], "one word too many: %s", argv[optind]);
-    printf(o.json ? "{\"version\":\"%s\"}\n" : "dray %s\n", DRAY_VERSION);
+    printf(o.json ? "{\"version\":\"%s\"}\n" : "dray %s\n", version_text());
     return EXIT_CODE_OK;
 }

@@ -72,6 +72,7 @@ int scale_main(int argc, char **argv);
 int restart_main(int argc, char **argv);
 int reload_main(int argc, char **argv);
 int level_main(int argc, char **argv);
+int upgrade_main(int argc, char **argv);
 int stop_main(int argc, char **argv);
 int flush_main(int argc, char **argv);
 int queue_main(int argc, char **argv);

@@ -265,6 +265,22 @@ static void test_bad_dumps(void **state)
     }
 }
 
+static void test_dump_of_another_release(void **state)
+{
+    struct fixture *t = *state;
+    const char *text = "{\"queue\":{\"prefix\":\"x\",\"nope\":1},\"nowhere\":{\"a\":[1]}}";
+    assert_int_equal(conf_parse_old_dump(text, strlen(text), &t->conf, &t->errors), 0);
+    assert_string_equal(t->conf->queue.prefix, "x");
+    assert_non_null(strstr(buf_cstr(&t->errors), "queue.nope"));
+    assert_non_null(strstr(buf_cstr(&t->errors), "nowhere"));
+    conf_free(t->conf);
+    t->conf = NULL;
+    buf_reset(&t->errors);
+    text = "{\"queue\":{\"max_attempts\":0}}";
+    assert_int_equal(conf_parse_old_dump(text, strlen(text), &t->conf, &t->errors), -1);
+    assert_null(t->conf);
+}
+
 struct diffs {
     char paths[16][64];
     enum conf_apply apply[16];
@@ -352,9 +368,18 @@ static void test_paths_and_processes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_without_a_file), T(test_forms),    T(test_sdk_names),           T(test_the_example),
-        T(test_layers),         T(test_dump),     T(test_dump_is_also_a_file), T(test_bad_dumps),
-        T(test_diff),           T(test_document), T(test_paths_and_processes),
+        T(test_without_a_file),
+        T(test_forms),
+        T(test_sdk_names),
+        T(test_the_example),
+        T(test_layers),
+        T(test_dump),
+        T(test_dump_is_also_a_file),
+        T(test_bad_dumps),
+        T(test_dump_of_another_release),
+        T(test_diff),
+        T(test_document),
+        T(test_paths_and_processes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
