@@ -122,6 +122,18 @@ static json_t *verb_scale(struct master *m, const json_t *request)
                      (json_int_t)(c->health_boot_ms + c->drain_ms + c->health_kill_grace_ms));
 }
 
+static struct slot *named_program(struct master *m, const char *name)
+{
+    struct slot *s;
+    list_foreach(s, &m->slots, struct slot, link)
+    {
+        const char *own = kind_id(s->kind) == KIND_PROGRAM ? conf_program_slot_name(m->conf, s->index) : NULL;
+        if (own != NULL && strcmp(own, name) == 0)
+            return s;
+    }
+    return NULL;
+}
+
 static json_t *verb_restart(struct master *m, const json_t *request)
 {
     json_t *error = NULL;
@@ -130,7 +142,15 @@ static json_t *verb_restart(struct master *m, const json_t *request)
         return error;
     if (m->phase != MASTER_RUNNING)
         return refuse(EXIT_CODE_TEMP, "it is still starting, or stopping: try again later");
-    reconcile_roll(m, k);
+    const char *name = json_string_value(json_object_get(request, "name"));
+    struct slot *program =
+        name != NULL && k != NULL && kind_id(k) == KIND_PROGRAM ? named_program(m, name) : NULL;
+    if (name != NULL && program == NULL)
+        return refuse(EXIT_CODE_NOT_RUNNING, "there is no program \"%.60s\"", name);
+    if (program != NULL)
+        reconcile_roll_slot(program);
+    else
+        reconcile_roll(m, k);
     return okay();
 }
 

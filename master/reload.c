@@ -147,6 +147,17 @@ static enum exitcode load_kept(struct master *m, struct conf **out, struct keep 
     return code;
 }
 
+/* A program that is another is replaced, and none beside it. */
+static void roll_programs(struct master *m, const struct conf *old)
+{
+    struct slot *s;
+    list_foreach(s, &m->slots, struct slot, link)
+    {
+        if (kind_id(s->kind) == KIND_PROGRAM && conf_program_slot_differs(old, m->conf, s->index))
+            reconcile_roll_slot(s);
+    }
+}
+
 enum exitcode reload_now(struct master *m, struct buf *errors, struct buf *kept)
 {
     struct conf *fresh = NULL;
@@ -160,6 +171,7 @@ enum exitcode reload_now(struct master *m, struct buf *errors, struct buf *kept)
     enum exitcode code = load_kept(m, &fresh, &k, errors);
     if (code == EXIT_CODE_OK) {
         struct conf *old = m->conf;
+        conf_programs_keep_places(fresh, old);
         m->conf = fresh;
         if (reload_seal(m) < 0) {
             m->conf = old;
@@ -167,6 +179,7 @@ enum exitcode reload_now(struct master *m, struct buf *errors, struct buf *kept)
             code = EXIT_CODE_OSERR;
         } else {
             scale_reload(m, old);
+            roll_programs(m, old);
             conf_free(old);
         }
     }

@@ -51,7 +51,7 @@ class Keeper:
 
     def pids(self):
         """Of every program it has started, in order."""
-        return [int(pid) for pid in re.findall(r"event=program_started program=\"p\" pid=(\d+)", self.master.log())]
+        return [int(pid) for pid in re.findall(r"event=program_started program=\"p\" program_pid=(\d+)", self.master.log())]
 
     def wait_pid(self, n=1, seconds=15):
         """The n-th program it started."""

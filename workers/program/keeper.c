@@ -114,7 +114,7 @@ static void stop_program(struct keeper *k, uint64_t within_ms)
     k->ready_ms = k->draining ? 0 : k->ready_ms;
     k->kill_at_ms = clock_mono_ms() + ms;
     enter(k, KEEPER_ENDING, "stopping");
-    log_info("program_stopping", "program=%s pid=%d signal=%s timeout_ms=%llu", log_q(k->it->id),
+    log_info("program_stopping", "program=%s program_pid=%d signal=%s timeout_ms=%llu", log_q(k->it->id),
              (int)k->command.pid, sig_name(stop_signals[k->it->stop_signal]), (unsigned long long)ms);
     command_stop(&k->command, stop_signals[k->it->stop_signal]);
     turn_after(k, ms);
@@ -245,7 +245,7 @@ static void on_ended(struct ev_loop *loop, ev_io *w, int revents)
     bool asked = k->killed_by_us && k->draining;
     uint64_t lived_ms = clock_mono_ms() - k->command.started_ms;
     log_event(asked || is_success(k) ? LOGL_INFO : LOGL_ERROR, asked ? "program_stopped" : "program_exited",
-              "program=%s pid=%d status=%s lived_ms=%llu ready=%d", log_q(k->it->id), (int)pid,
+              "program=%s program_pid=%d status=%s lived_ms=%llu ready=%d", log_q(k->it->id), (int)pid,
               log_q(k->last.text), (unsigned long long)lived_ms, k->ready_ms != 0);
     if (!relics_remain()) {
         after_end(k);
@@ -283,14 +283,14 @@ static void on_answer(bool good, const char *why, void *arg)
 {
     struct keeper *k = arg;
     if (!good) {
-        log_error("program_sick", "program=%s pid=%d why=%s", log_q(k->it->id), (int)k->command.pid,
+        log_error("program_sick", "program=%s program_pid=%d why=%s", log_q(k->it->id), (int)k->command.pid,
                   log_q(why));
         stop_program(k, UINT64_MAX);
         return;
     }
     ev_timer_stop(child_loop(k->child), &k->boot);
     k->ready_ms = clock_mono_ms();
-    log_info("program_ready", "program=%s pid=%d ms=%llu", log_q(k->it->id), (int)k->command.pid,
+    log_info("program_ready", "program=%s program_pid=%d ms=%llu", log_q(k->it->id), (int)k->command.pid,
              (unsigned long long)(k->ready_ms - k->command.started_ms));
     enter(k, KEEPER_UP, "ready");
     tell_master_ready(k);
@@ -300,8 +300,8 @@ static void on_boot_late(struct ev_loop *loop, ev_timer *w, int revents)
 {
     (void)loop, (void)revents;
     struct keeper *k = w->data;
-    log_error("program_not_ready", "program=%s pid=%d timeout_ms=%llu", log_q(k->it->id), (int)k->command.pid,
-              (unsigned long long)k->it->ready_timeout_ms);
+    log_error("program_not_ready", "program=%s program_pid=%d timeout_ms=%llu", log_q(k->it->id),
+              (int)k->command.pid, (unsigned long long)k->it->ready_timeout_ms);
     stop_program(k, UINT64_MAX);
 }
 
@@ -340,7 +340,7 @@ static void start_program(struct keeper *k)
     }
     if (relics_note(k->note_path, k->command.pid) != 0)
         log_warn("program_note_not_written", "file=%s error=%s", log_q(k->note_path), log_q(strerror(errno)));
-    log_info("program_started", "program=%s pid=%d", log_q(k->it->id), (int)k->command.pid);
+    log_info("program_started", "program=%s program_pid=%d", log_q(k->it->id), (int)k->command.pid);
     ev_io_set(&k->ended, k->command.pidfd, EV_READ);
     ev_io_start(loop, &k->ended);
     enter(k, KEEPER_UP, "starting");
@@ -396,7 +396,7 @@ static void on_turn(struct ev_loop *loop, ev_timer *w, int revents)
         turn_peers(k);
         break;
     case KEEPER_ENDING:
-        log_error("program_killed", "program=%s pid=%d reason=stop_timeout", log_q(k->it->id),
+        log_error("program_killed", "program=%s program_pid=%d reason=stop_timeout", log_q(k->it->id),
                   (int)k->command.pid);
         command_stop(&k->command, SIGKILL);
         break;
@@ -444,7 +444,7 @@ void keeper_reloaded(struct keeper *k)
     int signo = signals[k->it->reload_signal];
     if (signo == 0 || k->phase != KEEPER_UP)
         return;
-    log_info("program_reload", "program=%s pid=%d signal=%s", log_q(k->it->id), (int)k->command.pid,
+    log_info("program_reload", "program=%s program_pid=%d signal=%s", log_q(k->it->id), (int)k->command.pid,
              sig_name(signo));
     command_signal(&k->command, signo);
 }
