@@ -10,6 +10,7 @@
 import os
 import random
 import signal
+import threading
 import time
 from collections import Counter
 
@@ -83,6 +84,7 @@ class RandomStorm:
         self.random = random.Random(seed)
         self.did, self.missed = Counter(), 0
         self.stopped = []  # (when to continue, pid)
+        self.lock, self.over = threading.Lock(), threading.Event()
         self.master_killed = time.monotonic()
         self.worst_turn, self.worst_part, self.starts, self.seen = 0.0, "", 0, set()
 
@@ -137,7 +139,8 @@ class RandomStorm:
         pids.sort()
         pid = pids[int(x * len(pids))]
         if what == "STOP":
-            self.stopped.append((time.monotonic() + 0.05 + (x * 7919 % 1) * (0.3 if kind == "master" else 1.0), pid))
+            with self.lock:
+                self.stopped.append((time.monotonic() + 0.05 + (x * 7919 % 1) * (0.3 if kind == "master" else 1.0), pid))
         try:
             os.kill(pid, getattr(signal, "SIG" + what))
         except ProcessLookupError:
@@ -172,7 +175,9 @@ class RandomStorm:
     def cut_redis(self):
         """All connections to Redis are cut."""
         try:
-            self.dray.redis().execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            redis = self.dray.redis()
+            redis.connection_pool.connection_kwargs["socket_timeout"] = 1
+            redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         except Exception:  # noqa: BLE001: it is a storm
             return False
         self.deaths.note("redis")
@@ -193,24 +198,30 @@ class RandomStorm:
     def go_on(self, everybody=False):
         """Continues who has been stopped for long enough."""
         now = time.monotonic()
-        for entry in list(self.stopped):
-            if everybody or entry[0] <= now:
-                self.stopped.remove(entry)
+        with self.lock:
+            due = [e for e in self.stopped if everybody or e[0] <= now]
+            self.stopped = [e for e in self.stopped if e not in due]
+            for entry in due:
                 try:
                     os.kill(entry[1], signal.SIGCONT)
                 except ProcessLookupError:
                     pass
                 self.deaths.note("redis")  # whoever it was: what it did meanwhile was late
 
+    def _keep_going(self):
+        """In a thread of its own: an act may be waiting for just the one that is stopped."""
+        while not self.over.wait(0.02):
+            self.go_on()
+
     # ---- all of it
 
     def run(self, seconds):
         print("figure: storm: seed %d" % self.seed)
+        threading.Thread(target=self._keep_going, daemon=True).start()
         start, n = time.monotonic(), 0
         while n * self.EVERY < seconds:
             time.sleep(max(0.0, start + n * self.EVERY - time.monotonic()))
             n += 1
-            self.go_on()
             assert self.dray.is_running(), "the master has ended by itself: %s" % self.dray.process.poll()
             what, kind, x = self.draw()
             result = self.act(what, kind, x)
@@ -222,6 +233,7 @@ class RandomStorm:
 
     def calm(self, seconds=60):
         """The storm is over: everybody goes on, everything comes up again."""
+        self.over.set()
         self.go_on(everybody=True)
         deadline = time.monotonic() + seconds
         while True:
