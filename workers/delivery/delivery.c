@@ -137,7 +137,7 @@ static void on_second(struct ev_loop *loop, ev_timer *t, int revents)
     recover_start(d);
     reap_second(d);
     nodes_second(d);
-    order_second(d);
+    share_second(d);
     foreign_second(d);
 }
 
@@ -256,7 +256,7 @@ static void end(struct delivery *d)
 
 void delivery_look(struct delivery *d)
 {
-    bool left = d->draining && !d->ended && order_left(d); /* tells the others, whatever is in flight */
+    bool left = d->draining && !d->ended && share_left(d); /* tells the others, whatever is in flight */
 
     if (!left || d->jobs > 0 || d->returning > 0 || d->adds > 0 || !intake_done(d))
         return;

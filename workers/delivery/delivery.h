@@ -209,8 +209,6 @@ void delivery_look(struct delivery *d);
 
 /* ---- order.c: ordered lanes. A job waits in JOB_READY until the one before it is done. */
 void order_open(struct lane *l);
-/* Nothing is known of the lanes that others hold until Redis was asked; called when it is ready, and each second. */
-void order_second(struct delivery *d);
 /* May a take be asked for now? With room for how many jobs. */
 unsigned order_room(const struct lane *l, uint64_t now_ms);
 void order_take(struct lane *l, unsigned n);
@@ -220,11 +218,20 @@ void order_pump(struct lane *l);
 void order_hold(struct job *j, queue_done_fn done);
 /* The jobs that wait go back with the one in front of them: they are freed. */
 void order_forget_behind(struct lane *l);
+/* Takes nothing more; what waits goes back; the lease is given up when the last job is done. */
+void order_part(struct lane *l);
+
+/* ---- share.c: which ordered lanes are this process' to work on */
+void share_open(struct home *h);
+/* Wants more lanes, or parts with some, where it has not its share. */
+void share_balance(struct home *h);
+/* Nothing is known of the lanes that others hold until Redis was asked; called when it is ready, and each second. */
+void share_second(struct delivery *d);
 /* The home was paused: what waits goes back, leases are given up when the last is done, others take over. */
-void order_pause(struct home *h);
+void share_pause(struct home *h);
 /* Draining: the same for all. */
-void order_leave(struct delivery *d);
-bool order_left(struct delivery *d); /* nothing more to wait for */
+void share_leave(struct delivery *d);
+bool share_left(struct delivery *d); /* nothing more to wait for */
 
 /* ---- nodes.c: names of hosts, for people */
 void nodes_second(struct delivery *d); /* called when Redis is ready too */

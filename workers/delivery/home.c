@@ -63,7 +63,7 @@ static void on_checked(enum queue_status s, const char *why, const struct queue_
     if (!home_agreed(d))
         return;
     delivery_ready(d);
-    order_second(d);
+    share_second(d);
     intake_pump(d);
     for (size_t i = 0; i < d->n_lanes; i++)
         claim_wake(&d->lanes[i]);
@@ -93,11 +93,11 @@ void home_pause(struct delivery *d, const char *queue, bool paused)
         log_info(paused ? "queue_paused" : "queue_resumed", "queue=%s", h->name);
         h->paused = paused;
         if (paused && h->mode != CONF_MODE_SHARED)
-            order_pause(h);
+            share_pause(h);
         for (unsigned k = 0; !paused && k < h->n_lanes; k++)
             claim_wake(&h->lanes[k]);
     }
-    order_second(d);
+    share_second(d);
 }
 
 bool home_agreed(const struct delivery *d)

@@ -226,7 +226,7 @@ void lanes_close(struct delivery *d)
         queue_waker_free(d->lanes[i].waker);
         d->lanes[i].waker = NULL;
     }
-    order_leave(d);
+    share_leave(d);
 }
 
 struct lane *lanes_find(const struct delivery *d, const char *queue)

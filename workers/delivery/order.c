@@ -1,9 +1,8 @@
-/* order - lanes with one processor in the fleet: who it is, and the turn of each job.
+/* order - lanes with one processor in the fleet: the lease of one, and the turn of each job.
  *
- * Strict queues: every worker wants the lease, one gets it, the others stand by. Partitions: every worker wants its
- * share of them, looks for free ones, and parts with those beyond its share once they are idle. A holder takes a few
- * jobs ahead, posts them one by one, and gives all of them back together when one must wait. When the lease is lost what
- * runs is cancelled at once: the next holder does it again.
+ * Which lanes this process wants is share.c's matter. A holder takes a few jobs ahead, posts them one by one, and gives all
+ * of them back together when one must wait. When the lease is lost what runs is cancelled at once: the next holder does it
+ * again.
  * Never here: a post without the lease, a job posted before the one in front of it is done.
  */
 #include <inttypes.h>
@@ -18,9 +17,8 @@
 #include "common/queue/repeat.h"
 #include "workers/delivery/delivery.h"
 
-#define AHEAD_MAX    8    /* jobs in hand and not done */
-#define TRY_AGAIN_MS 250  /* a partition that somebody else holds is asked for again after it */
-#define LOOK_MS      2000 /* so often it is looked whether what blocks a lane still does */
+#define AHEAD_MAX 8    /* jobs in hand and not done */
+#define LOOK_MS   2000 /* so often it is looked whether what blocks a lane still does */
 
 /* ---- jobs in their order */
 
@@ -289,9 +287,6 @@ static void on_lost(struct queue *q, const char *why, void *arg)
     delivery_look(d);
 }
 
-static void balance(struct home *h);
-static void on_look(struct ev_loop *loop, ev_timer *timer, int revents);
-
 /* It is somebody else's turn: what is still to be told of our jobs would be refused. He does them again at once. */
 static void drop_untold(struct lane *l)
 {
@@ -323,7 +318,7 @@ static void on_busy(struct queue *q, const char *holder, uint64_t left_ms, void 
     if (!list_empty(&l->jobs) || (l->mode == CONF_MODE_STRICT && !l->order.parting))
         return;
     no_more(l);
-    balance(l->home);
+    share_balance(l->home);
     delivery_look(l->dest->d);
 }
 
@@ -332,23 +327,15 @@ void order_open(struct lane *l)
     static const struct queue_lease_events events = {
         .acquired = on_acquired, .lost = on_lost, .busy = on_busy};
 
-    if (l->home->look.data == NULL)
-        ev_timer_init(&l->home->look, on_look, 0., 0.);
-    l->home->look.data = l->home;
+    share_open(l->home);
     ev_timer_init(&l->order.timer, on_wait_over, 0., 0.);
     l->order.timer.data = l;
     queue_lease_start(l->queue, &events, l);
 }
 
-/* ---- shares */
+/* ---- parting */
 
-static void want(struct lane *l)
-{
-    l->order.wanted = true;
-    queue_lease_want(l->queue, true);
-}
-
-static void part(struct lane *l)
+void order_part(struct lane *l)
 {
     if (!l->order.held && list_empty(&l->jobs)) {
         no_more(l);
@@ -357,204 +344,4 @@ static void part(struct lane *l)
     l->order.parting = true;
     give_back(l, false);
     order_pump(l);
-}
-
-static size_t count_wanted(const struct home *h)
-{
-    size_t n = 0;
-
-    for (unsigned i = 0; i < h->n_lanes; i++)
-        n += h->lanes[i].order.wanted && !h->lanes[i].order.parting;
-    return n;
-}
-
-/* Of too many, those go first that cost least: not held, then idle, then busy. */
-static void part_with(struct home *h, size_t n)
-{
-    for (int round = 0; round < 3 && n > 0; round++)
-        for (unsigned i = h->n_lanes; i-- > 0 && n > 0;) {
-            struct lane *l = &h->lanes[i];
-
-            if (!l->order.wanted || l->order.parting || (round == 0 && l->order.held) ||
-                (round == 1 && !list_empty(&l->jobs)))
-                continue;
-            part(l);
-            n--;
-        }
-}
-
-/* Workers begin at different places, so that they seldom ask for the same. How many were not found: others hold them
- * still, who are about to part with them or are dead. */
-static size_t look_for(struct home *h, size_t n)
-{
-    uint64_t now_ms = clock_mono_ms();
-    const char *token = child_token(h->d->child);
-    unsigned first = (unsigned)(map_hash(token, strlen(token)) % h->n_lanes);
-
-    for (unsigned i = 0; i < h->n_lanes && n > 0; i++) {
-        struct lane *l = &h->lanes[(first + i) % h->n_lanes];
-
-        if (l->order.wanted || (l->order.tried_ms != 0 && now_ms - l->order.tried_ms < TRY_AGAIN_MS))
-            continue;
-        want(l);
-        n--;
-    }
-    return n;
-}
-
-static void balance(struct home *h)
-{
-    size_t wanted = count_wanted(h), share = h->mode == CONF_MODE_STRICT ? 1 : h->quota;
-
-    if (h->d->draining || h->paused || h->members == 0)
-        return;
-    if (wanted > share)
-        part_with(h, wanted - share);
-    else if (wanted < share && look_for(h, share - wanted) > 0) {
-        ev_timer_stop(h->d->loop, &h->look);
-        ev_timer_set(&h->look, TRY_AGAIN_MS / 1e3, 0.);
-        ev_timer_start(h->d->loop, &h->look);
-    }
-}
-
-static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-    (void)loop, (void)revents;
-    balance(timer->data);
-}
-
-static bool is_idle(const struct home *h)
-{
-    for (unsigned i = 0; i < h->n_lanes; i++)
-        if (h->lanes[i].order.held || !list_empty(&h->lanes[i].jobs) || h->lanes[i].asked > 0)
-            return false;
-    return true;
-}
-
-static void on_share(enum queue_status s, const struct queue_share *share, void *arg);
-
-static void say_goodbye(struct home *h)
-{
-    h->saying = h->said_goodbye = true;
-    h->last_word = is_idle(h);
-    queue_share_say(home_queue(h), true, on_share, h);
-}
-
-static void on_share(enum queue_status s, const struct queue_share *share, void *arg)
-{
-    struct home *h = arg;
-
-    h->saying = false;
-    if (h->d->draining) {
-        h->left = h->last_word; /* what went before it on the connection has been done too */
-        if (!h->said_goodbye)
-            say_goodbye(h);
-        delivery_look(h->d);
-        return;
-    }
-    h->absent = s == QUEUE_OK && share->rank == share->members;
-    if (s != QUEUE_OK || share->members == 0 || h->paused)
-        return;
-    h->members = share->members;
-    h->quota = h->n_lanes / share->members + (share->rank < h->n_lanes % share->members);
-    balance(h);
-}
-
-/* ---- what people see */
-
-static void put_home(const struct home *h, struct buf *processes, struct buf *stands_by)
-{
-    char holder[192] = "nobody yet";
-    unsigned held = 0;
-
-    for (unsigned i = 0; i < h->n_lanes; i++)
-        held += h->lanes[i].order.held;
-    if (h->paused && held == 0) {
-        (void)buf_printf(stands_by, "%s%s (paused here)", stands_by->len > 0 ? ", " : "", h->name);
-        return;
-    }
-    if (h->mode == CONF_MODE_STRICT) {
-        if (h->lanes[0].order.holder != NULL)
-            nodes_put(h->d, h->lanes[0].order.holder, holder, sizeof(holder));
-        if (held > 0)
-            (void)buf_printf(processes, "%s%s", processes->len > 0 ? ", " : "", h->name);
-        else
-            (void)buf_printf(stands_by, "%s%s (held by %s)", stands_by->len > 0 ? ", " : "", h->name, holder);
-        return;
-    }
-    (void)buf_printf(processes, "%s%u of %u partitions of %s", processes->len > 0 ? ", " : "", held,
-                     h->n_lanes, h->name);
-    for (unsigned i = 0, n = 0; i < h->n_lanes; i++)
-        if (h->lanes[i].order.held)
-            (void)buf_printf(processes, "%s%u", n++ == 0 ? ": #" : ",", i);
-    (void)buf_printf(processes, " (%zu worker%s)", h->members, h->members == 1 ? "" : "s");
-}
-
-static void say(struct delivery *d)
-{
-    struct buf processes, stands_by;
-
-    buf_init(&processes, 4096);
-    buf_init(&stands_by, 4096);
-    for (size_t i = 0; i < d->n_homes; i++)
-        if (d->homes[i].mode != CONF_MODE_SHARED)
-            put_home(&d->homes[i], &processes, &stands_by);
-    if (processes.len + stands_by.len > 0)
-        child_note(d->child, "%s%s%s%s%s", processes.len > 0 ? "processes " : "", buf_cstr(&processes),
-                   processes.len > 0 && stands_by.len > 0 ? "; " : "",
-                   stands_by.len > 0 ? "stands by for " : "", buf_cstr(&stands_by));
-    buf_fini(&processes);
-    buf_fini(&stands_by);
-}
-
-void order_second(struct delivery *d)
-{
-    for (size_t i = 0; i < d->n_homes; i++) {
-        struct home *h = &d->homes[i];
-
-        if (h->mode == CONF_MODE_SHARED || !h->agreed || d->draining || h->saying ||
-            (h->paused && h->absent) || redis_state(d->redis) != REDIS_READY)
-            continue;
-        h->saying = true;
-        HOOK_SENT(share_sent);
-        queue_share_say(home_queue(h), h->paused, on_share, h);
-    }
-    say(d);
-}
-
-/* ---- draining */
-
-void order_pause(struct home *h)
-{
-    for (unsigned i = 0; i < h->n_lanes; i++)
-        part(&h->lanes[i]);
-}
-
-void order_leave(struct delivery *d)
-{
-    for (size_t i = 0; i < d->n_homes; i++) {
-        struct home *h = &d->homes[i];
-
-        if (h->mode == CONF_MODE_SHARED)
-            continue;
-        order_pause(h);
-        if (!h->saying)
-            say_goodbye(h); /* what is free already is for the others now */
-    }
-}
-
-bool order_left(struct delivery *d)
-{
-    bool all = true;
-
-    for (size_t i = 0; i < d->n_homes; i++) {
-        struct home *h = &d->homes[i];
-
-        if (h->mode == CONF_MODE_SHARED || h->left)
-            continue;
-        all = false;
-        if (is_idle(h) && !h->saying)
-            say_goodbye(h);
-    }
-    return all;
 }

@@ -42,7 +42,7 @@ static void finish(struct reap *r)
     HOOK_POINT(reap_released);
     child_reaped(r->d->child, r->m.token, (uint32_t)(r->jobs > UINT32_MAX ? UINT32_MAX : r->jobs));
     list_remove(&r->link);
-    order_second(r->d); /* its lanes are free */
+    share_second(r->d); /* its lanes are free */
     clear_tokens(r);
     free(r);
 }
