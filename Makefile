@@ -185,6 +185,7 @@ tables:
 install: all
 	install -D -m 755 $(B)/release/dray $(DESTDIR)$(PREFIX)/bin/dray
 	install -D -m 644 etc/dray.yaml $(DESTDIR)$(PREFIX)/share/doc/dray/dray.yaml
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/dray etc/examples/redis-over-tls.yaml etc/examples/stunnel-redis.conf
 	install -D -m 644 etc/dray.1 $(DESTDIR)$(PREFIX)/share/man/man1/dray.1
 	install -D -m 644 etc/dray.socket $(DESTDIR)$(PREFIX)/share/doc/dray/dray.socket
 	install -D -m 644 etc/dray.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/dray.conf

@@ -1,7 +1,9 @@
 #!/bin/sh
 # Installs the Debian 12 packages that dray needs and that are missing; silent and instant when nothing is.
-# As root, or through sudo.
+# As root, or through sudo. With --bench also the supervisors that make bench compares with, and pm2 from npm.
 set -eu
+bench=""
+[ "${1:-}" != --bench ] || bench=1
 
 packages="
 gcc make pkg-config
@@ -13,8 +15,15 @@ libcmocka-dev python3 python3-pytest python3-pyte python3-redis python3-msgpack
 nodejs npm
 clang clang-format clang-tidy cppcheck libclang-rt-14-dev
 nginx-light procps strace systemd util-linux
+stunnel4 openssl
 spin
 "
+[ -z "$bench" ] || packages="$packages runit s6 supervisor"
+pm2=$(dirname "$0")/../build/bench-npm
+if [ -n "$bench" ] && command -v npm >/dev/null 2>&1 && [ ! -e "$pm2/node_modules/.bin/pm2" ]; then
+    mkdir -p "$pm2" && npm install --prefix "$pm2" --ignore-scripts --no-audit --no-fund pm2@5.4.3 ||
+        echo "setup: pm2 was not installed" >&2
+fi
 
 missing=""
 for package in $packages; do

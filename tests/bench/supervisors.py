@@ -93,6 +93,16 @@ class Runit(Supervisor):
         self.run(self.path, "service")
 
 
+class RunitDirect(Supervisor):
+    """The same without the shell of its run script."""
+    name, program = "runit, no shell", "runsv"
+
+    def start(self):
+        os.makedirs(os.path.join(self.dir, "service"))
+        shutil.copy(self.command[0], os.path.join(self.dir, "service", "run"))
+        self.run(self.path, "service", STAMP_SOCKET=self.stamp.path)
+
+
 class S6(Supervisor):
     name, program = "s6", "s6-supervise"
 
@@ -136,7 +146,7 @@ class DrayProgram(Supervisor):
         super().stop()
 
 
-KINDS = [DrayProgram, Runit, S6, Supervisord, Pm2]
+KINDS = [DrayProgram, Runit, RunitDirect, S6, Supervisord, Pm2]
 
 
 def side_by_side(args, stamp_program):
