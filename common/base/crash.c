@@ -118,6 +118,8 @@ static void on_crash(int signo, siginfo_t *info, void *context)
     backtrace_symbols_fd(frames, n, STDERR_FILENO);
     put_in_hand();
     put("crash: end\n");
+    if (getpid() == 1) /* of a container: the kernel would keep it from the default action */
+        _exit(128 + signo);
     signal(signo, SIG_DFL);
     raise(signo);
 }
