@@ -99,7 +99,10 @@ static void look(struct master *m, const struct kind *k, uint64_t now)
     struct slot *s = worst(m, k, now, &v);
     if (s == NULL)
         return;
-    if (now - s->ready_ms < RECYCLE_YOUNG_MS) {
+    bool young = now - s->ready_ms < RECYCLE_YOUNG_MS;
+    if (young && v.reason != RECYCLE_RSS)
+        return; /* much work in a short time: no faster than this */
+    if (young) {
         log_warn("recycle_limit_low", "child_kind=%s child_slot=%u limit=%s value=%llu max=%llu remedy=%s",
                  k->name, s->index, recycle_name(v.reason), (unsigned long long)v.value,
                  (unsigned long long)v.limit,

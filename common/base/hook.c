@@ -39,12 +39,27 @@ static void try_forbidden(void)
         abort();
 }
 
+/* Stays reachable: it is memory that is wanted, not a leak sanitizer's report. */
+static void leak(void)
+{
+    enum { BYTES = 1 << 20 };
+    static void **last;
+    void **more = malloc(BYTES);
+    if (more == NULL)
+        return;
+    memset(more, 1, BYTES);
+    more[0] = last;
+    last = more;
+}
+
 static void act(const char *word)
 {
     if (strcmp(word, "kill") == 0)
         raise(SIGKILL);
     else if (strcmp(word, "stop") == 0)
         raise(SIGSTOP);
+    else if (strcmp(word, "leak") == 0)
+        leak();
     else if (strcmp(word, "abort") == 0)
         abort();
     else if (strcmp(word, "forbidden") == 0)

@@ -1,7 +1,7 @@
 /* hook - places where a test makes something happen. Nothing of it is in a release build.
  *
  * A test puts a file NAME into the folder DRAY_TEST_HOOKS; the next process that comes by does what its first word says
- * (kill, abort, segv, exit, stop, spin, forbidden: system calls that must be refused), once: the file is taken away first, unless the second word is "keep". The lines behind the first
+ * (kill, abort, segv, exit, stop, spin, forbidden: system calls that must be refused, leak: 1 MiB), once: the file is taken away first, unless the second word is "keep". The lines behind the first
  * are a text that the data at hand must contain.
  *
  * Crash points (crash_points.def) are of another make, because each batch passes many: the file "points" of that folder
