@@ -1,5 +1,6 @@
 """No act of the operator is felt: under 300 requests a second of clients that try once, the configuration is loaded again, workers
 come and go, every kind is restarted; no request fails, no event is lost, none comes twice."""
+import os
 import socket
 import threading
 import time
@@ -98,6 +99,23 @@ class SlowClient:
         assert self.answer.startswith(b"HTTP/1.1 200 "), "a slow client had %r" % self.answer
 
 
+def second_version(version):
+    return version[:-1] + "9"
+
+
+def second_build(dray):
+    """The program as if it had been built of another version."""
+    version = dray.status()["version"].encode()
+    with open(dray.binary, "rb") as f:
+        data = f.read()
+    assert version in data
+    path = os.path.join(dray.dir, "dray-second")
+    with open(path, "wb") as f:
+        f.write(data.replace(version, second_version(version.decode()).encode()))
+    os.chmod(path, 0o755)
+    return path
+
+
 @pytest.mark.release
 @pytest.mark.limit(240)
 def test_no_act_is_felt(make_dray, sink, ledger):
@@ -111,6 +129,10 @@ def test_no_act_is_felt(make_dray, sink, ledger):
     for kind in ("delivery", "ingest", "console", "program"):
         busy.act("restart", kind)
         wait_for(busy.settled, 30)
+    version = dray.status()["version"]
+    busy.act("upgrade", "--binary", second_build(dray))
+    wait_for(busy.settled, 30)
+    assert dray.is_running() and dray.status()["version"] == second_version(version)
     busy.end()
 
 

@@ -2,6 +2,7 @@
 a verb of the operator; redis-server and the master are not excepted. Every event answered 2xx is delivered, in Redis or in the
 quarantine; what came twice has a reason. --seed N repeats a storm."""
 import random
+import time
 
 import pytest
 
@@ -54,8 +55,8 @@ def storm(make_dray, sink, ledger, request, seconds, settle, **options):
         load.requests, load.counts, result["acked"], result["delivered"], result["redis"], result["quarantined"]))
     print("figure: storm: %d came twice: %d deliveries of a batch again, %d sent again by a client" % (
         result["duplicates"], why["again"], why["sent again"]))
-    print("figure: storm: longest time without a 2xx %.1f s; the master: %.1f MiB before, %.1f MiB after, %d and %d descriptors" % (
-        load.gap, rss / 2**20, procs.rss_bytes(dray.pid) / 2**20, fds, procs.fd_count(dray.pid)))
+    print("figure: storm: longest time without a 2xx %.1f s (until %s); the master: %.1f MiB before, %.1f MiB after, %d and %d descriptors" % (
+        load.gap, time.strftime("%H:%M:%S", time.gmtime(load.gap_end)), rss / 2**20, procs.rss_bytes(dray.pid) / 2**20, fds, procs.fd_count(dray.pid)))
     dray.control({"verb": "scale", "kind": "delivery", "n": 3})
     wait_for(lambda: len(dray.processes("delivery")) == 3, 30)
     dray.check_fds(30)

@@ -145,7 +145,7 @@ class Load:
         self.sent = []  # events as dicts, of the acknowledged requests
         self.retried = set()  # ids of what was sent more than once
         self.requests = 0  # answered 2xx
-        self.gap, self.last = 0.0, None  # the longest time without any 2xx
+        self.gap, self.gap_end, self.last = 0.0, 0.0, None  # the longest time without any 2xx, and when it ended
         self.lock = threading.Lock()
         share = None if events is None else [events // clients + (i < events % clients) for i in range(clients)]
         self.threads = [
@@ -190,7 +190,8 @@ class Load:
                 return False
             self.requests += 1
             now = time.monotonic()
-            self.gap = max(self.gap, now - (self.last or now))
+            if self.last is not None and now - self.last > self.gap:
+                self.gap, self.gap_end = now - self.last, time.time()
             self.last = now
             self.ledger.ack([e["messageId"] for e in held])
             self.sent += held

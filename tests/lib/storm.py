@@ -74,7 +74,7 @@ class RandomStorm:
     EVERY = 0.05
     MASTER_EVERY = 6  # s between two kills of the master, at least: its start is a part of the storm, not all of it
     # What, and how often among a thousand.
-    SIGNALS = (("KILL", 200), ("STOP", 180), ("TERM", 80), ("HUP", 60), ("TTIN", 60), ("TTOU", 60), ("USR1", 60), ("USR2", 30))
+    SIGNALS = (("KILL", 200), ("STOP", 180), ("TERM", 80), ("HUP", 60), ("TTIN", 60), ("TTOU", 60), ("USR1", 60), ("USR2", 60))
     VERBS = (("restart", 60), ("scale", 60), ("reload", 40), ("status", 60), ("redis cut", 20), ("master KILL", 30))
     KINDS = ("delivery", "ingest", "console", "program", "redis", "master")
     OFTEN = (5, 2, 1, 1, 1, 2)
