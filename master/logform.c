@@ -29,19 +29,27 @@ static void put_plain(struct buf *out, const char *s, size_t len)
     }
 }
 
-/* A JSON string of foreign bytes: what is no UTF-8 becomes U+FFFD. */
+/* A JSON string of foreign bytes: what is no UTF-8 becomes U+FFFD, what could steer a terminal is escaped. */
 static void put_json_text(struct buf *out, const char *s, size_t len)
 {
-    char clean[3 * LOG_LINE_MAX];
-    size_t n = 0;
-    while (len > 0) {
-        size_t k = str_utf8_length(s, len), put = k > 0 ? k : 3, step = k > 0 ? k : 1;
-        memcpy(clean + n, k > 0 ? s : "\xef\xbf\xbd", put);
-        n += put;
-        s += step;
-        len -= step;
+    (void)buf_appendc(out, '"');
+    for (size_t i = 0, n; i < len; i += n) {
+        unsigned char c = (unsigned char)s[i], next = i + 1 < len ? (unsigned char)s[i + 1] : 0;
+        n = str_utf8_length(s + i, len - i);
+        if (n == 0) {
+            (void)buf_puts(out, "\xef\xbf\xbd");
+            n = 1;
+        } else if (c == '"' || c == '\\') {
+            (void)buf_append(out, (const char[]){'\\', s[i]}, 2);
+        } else if (c == '\n') {
+            (void)buf_puts(out, "\\n");
+        } else if (c < 0x20 || c == 0x7f || (c == 0xc2 && next < 0xa0)) {
+            (void)buf_printf(out, "\\u%04x", c == 0xc2 ? next : c);
+        } else {
+            (void)buf_append(out, s + i, n);
+        }
     }
-    (void)buf_put_json(out, clean, n);
+    (void)buf_appendc(out, '"');
 }
 
 static void put_json(struct buf *out, const struct logform_line *l)
