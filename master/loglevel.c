@@ -95,12 +95,11 @@ static void drop_all(struct master *m)
 
 void loglevel_reset(struct master *m, const char *why)
 {
-    bool any = !list_empty(&m->levels);
-    drop_all(m);
-    loglevel_apply(m);
-    if (any)
+    if (!list_empty(&m->levels)) /* while it may still be heard */
         log_info("level", "of=all to=%s why=%s", log_level_name((enum log_level)m->conf->log.level),
                  log_q(why));
+    drop_all(m);
+    loglevel_apply(m);
 }
 
 void loglevel_tell(struct slot *s)
