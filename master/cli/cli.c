@@ -37,7 +37,7 @@ static const char shared_help[] =
     "  -c, --config FILE      the configuration (finds the running instance by its run_dir)\n"
     "  -s, --socket SOCKET    the running instance's control socket\n"
     "      --set KEY=VALUE    set one key of the configuration (may be repeated)\n"
-    "  -o, --output FORMAT    table (default) or json\n"
+    "  -o, --output FORMAT    table (default), wide or json\n"
     "  -q, --quiet            say less     -v, --verbose  say more\n"
     "  -h, --help             this text\n";
 
@@ -141,11 +141,12 @@ int cli_option(struct cli *o, int opt, const char *usage)
         o->verbosity++;
         return CLI_GO_ON;
     case 'o':
-        if (strcmp(optarg, "json") != 0 && strcmp(optarg, "table") != 0) {
-            fprintf(stderr, "dray: -o %s: table or json\n", optarg);
+        if (strcmp(optarg, "json") != 0 && strcmp(optarg, "table") != 0 && strcmp(optarg, "wide") != 0) {
+            fprintf(stderr, "dray: -o %s: table, wide or json\n", optarg);
             return EXIT_CODE_USAGE;
         }
         o->json = strcmp(optarg, "json") == 0;
+        o->wide = strcmp(optarg, "wide") == 0;
         return CLI_GO_ON;
     case 'h':
         fputs(usage, stdout);

@@ -18,6 +18,7 @@ struct cli {
     const char *config_path;                           /* -c, or NULL */
     const char *socket;                                /* -s, or NULL */
     bool json;                                         /* -o json */
+    bool wide;                                         /* -o wide: more columns, where there are some */
     int verbosity;                                     /* -v adds one, -q takes one away */
     char **argv;                                       /* of the process */
     struct conf_override overrides[CLI_OVERRIDES_MAX]; /* --set key=value */

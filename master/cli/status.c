@@ -1,7 +1,9 @@
 /* status - dray status: one page about the running instance. The exit status follows LSB: 0 it runs, 3 it does not,
  * 4 that cannot be told. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "master/cli/cli.h"
 #include "master/cli/client.h"
@@ -10,11 +12,17 @@
 
 #define DOING_MAX 1024
 
-static const char usage[] = "usage: dray status [-o json]\n\n"
+static const char usage[] = "usage: dray status [-o wide|json]\n\n"
+                            "CPU is the average since the process started; dray top shows what is used now.\n"
                             "Exit status: 0 running, 3 not running, 4 unknown.\n\n";
 
-static const char *const process_keys[] = {"kind",      "slot",     "generation", "pid",         "state",
-                                           "uptime_ms", "restarts", "rss_bytes",  "loop_lag_ms", NULL};
+static const char *const process_keys[] = {"process",   "pid",    "state",   "uptime_ms",  "restarts", "cpu",
+                                           "rss_bytes", "lag_ms", "in_hand", "last_death", NULL};
+static const char *const wide_keys[] = {"process",   "name",    "generation", "pid",        "state",
+                                        "uptime_ms", "boot_ms", "restarts",   "cpu",        "cpu_ms",
+                                        "rss_bytes", "lag_ms",  "in_hand",    "last_death", NULL};
+static const char *const queue_keys[] = {"name",   "wait",      "active",           "delayed", "paused",
+                                         "failed", "oldest_ms", "delivered_events", NULL};
 
 static json_int_t slot_of(const json_t *row)
 {
@@ -69,18 +77,123 @@ static void print_doing(const json_t *processes)
     }
 }
 
-static void print_page(const json_t *s)
+/* A death is worth a word for so long. */
+#define RECENT_MS 3600000
+
+static void add_death(json_t *row, const json_t *p)
+{
+    const json_t *ago = json_object_get(p, "last_death_ms_ago");
+    const char *reason = json_string_value(json_object_get(p, "last_death"));
+    char text[64], both[160];
+    if (reason == NULL || strcmp(reason, "asked") == 0 || json_integer_value(ago) > RECENT_MS)
+        return;
+    snprintf(both, sizeof both, "%s %s ago", reason, table_format("ms_ago_ms", ago, text, sizeof text));
+    json_object_set_new(row, "last_death", json_string(both));
+}
+
+/* What the table shows of each process. */
+static json_t *rows_of(const json_t *processes)
+{
+    json_t *out = json_array(), *p;
+    size_t i;
+    json_array_foreach(processes, i, p)
+    {
+        json_t *row = json_copy(p);
+        const char *kind = json_string_value(json_object_get(p, "kind"));
+        json_int_t cpu = json_integer_value(json_object_get(p, "cpu_ms")),
+                   up = json_integer_value(json_object_get(p, "uptime_ms"));
+        char text[80];
+        json_object_del(row, "last_death");
+        snprintf(text, sizeof text, "%.40s.%lld", kind != NULL ? kind : "?", (long long)slot_of(p));
+        json_object_set_new(row, "process",
+                            json_string(kind != NULL && strcmp(kind, "master") == 0 ? kind : text));
+        snprintf(text, sizeof text, "%.1f%%", up > 0 ? 100.0 * (double)cpu / (double)up : 0.0);
+        json_object_set_new(row, "cpu", json_string(text));
+        json_object_set(row, "lag_ms", json_object_get(p, "loop_lag_ms"));
+        add_death(row, p);
+        json_array_append_new(out, row);
+    }
+    return out;
+}
+
+static void print_errors(const json_t *errors, size_t most)
+{
+    size_t i;
+    json_t *e;
+    json_array_foreach(errors, i, e)
+    {
+        char ago[64], line[DOING_MAX];
+        const char *kind = json_string_value(json_object_get(e, "kind")),
+                   *event = json_string_value(json_object_get(e, "event")),
+                   *text = json_string_value(json_object_get(e, "text"));
+        if (i == most || kind == NULL || event == NULL)
+            break;
+        table_format("ago_ms", json_object_get(e, "ms_ago"), ago, sizeof ago);
+        if (strcmp(kind, "master") == 0)
+            snprintf(line, sizeof line, "%8s ago  master %s %s", ago, event, text != NULL ? text : "");
+        else
+            snprintf(line, sizeof line, "%8s ago  %s.%lld %s %s", ago, kind, (long long)slot_of(e), event,
+                     text != NULL ? text : "");
+        table_make_printable(line);
+        printf("%s%s\n", i == 0 ? "\nLAST ERRORS\n" : "", line);
+    }
+}
+
+static bool has_colours(void)
+{
+    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+    return isatty(STDOUT_FILENO) && (no == NULL || no[0] == '\0') && term != NULL &&
+           strcmp(term, "dumb") != 0;
+}
+
+static void print_headline(const json_t *s, bool colours)
 {
     const char *state = json_string_value(json_object_get(s, "state"));
     const char *version = json_string_value(json_object_get(s, "version"));
     const char *node = json_string_value(json_object_get(s, "name"));
+    const json_t *master = json_array_get(json_object_get(s, "processes"), 0);
     char uptime[64];
+    state = state != NULL ? state : "?";
     table_format("uptime_ms", json_object_get(s, "uptime_ms"), uptime, sizeof uptime);
-    printf("dray %s%s%s: %s, up %s\n\n", version != NULL ? version : "?", node != NULL ? " on " : "",
-           node != NULL ? node : "", state != NULL ? state : "?", uptime);
-    json_t *processes = grouped(json_object_get(s, "processes"));
-    table_print(stdout, processes, process_keys);
+    printf("dray %s%s%s: %s%s%s, up %s, pid %lld, epoch %lld%s\n", version != NULL ? version : "?",
+           node != NULL ? " on " : "", node != NULL ? node : "",
+           !colours                         ? ""
+           : strcmp(state, "ok") == 0       ? "\x1b[32m"
+           : strcmp(state, "degraded") == 0 ? "\x1b[31m"
+                                            : "\x1b[33m",
+           state, colours ? "\x1b[0m" : "", uptime,
+           (long long)json_integer_value(json_object_get(master, "pid")),
+           (long long)json_integer_value(json_object_get(s, "epoch")),
+           json_is_true(json_object_get(s, "rolling")) ? ", replacing processes" : "");
+}
+
+static void print_page(const json_t *s, bool wide)
+{
+    bool colours = has_colours();
+    size_t i;
+    json_t *alarm;
+    print_headline(s, colours);
+    json_array_foreach(json_object_get(s, "alarms"), i, alarm)
+    {
+        printf("%salarm: %s%s\n", colours ? "\x1b[31m" : "",
+               json_is_string(alarm) ? json_string_value(alarm) : "?", colours ? "\x1b[0m" : "");
+    }
+    putchar('\n');
+    json_t *processes = grouped(json_object_get(s, "processes")), *rows = rows_of(processes), *row;
+    const char *keys[16];
+    size_t n = 0;
+    bool died = false;
+    json_array_foreach(rows, i, row)
+    {
+        died = died || json_object_get(row, "last_death") != NULL;
+    }
+    for (const char *const *key = wide ? wide_keys : process_keys; *key != NULL; key++)
+        if (died || strcmp(*key, "last_death") != 0)
+            keys[n++] = *key;
+    keys[n] = NULL;
+    table_print(stdout, rows, keys);
     print_doing(processes);
+    json_decref(rows);
     json_decref(processes);
     if (json_object_size(json_object_get(s, "ingest")) > 0) {
         printf("\nINGEST\n");
@@ -88,14 +201,9 @@ static void print_page(const json_t *s)
     }
     if (json_array_size(json_object_get(s, "queues")) > 0) {
         putchar('\n');
-        table_print(stdout, json_object_get(s, "queues"), NULL);
+        table_print(stdout, json_object_get(s, "queues"), wide ? NULL : queue_keys);
     }
-    size_t i;
-    json_t *alarm;
-    json_array_foreach(json_object_get(s, "alarms"), i, alarm)
-    {
-        printf("%salarm: %s\n", i == 0 ? "\n" : "", json_is_string(alarm) ? json_string_value(alarm) : "?");
-    }
+    print_errors(json_object_get(s, "errors"), wide ? 32 : 3);
 }
 
 int status_main(int argc, char **argv)
@@ -115,7 +223,7 @@ int status_main(int argc, char **argv)
         json_dumpf(answer, stdout, JSON_COMPACT);
         putchar('\n');
     } else {
-        print_page(answer);
+        print_page(answer, o.wide);
     }
     json_decref(answer);
     return EXIT_CODE_OK;

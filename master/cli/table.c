@@ -10,7 +10,7 @@
 #define COLUMNS_MAX 16
 #define CELL_MAX    320 /* of the first column: it may be a name that is to be copied */
 #define OTHERS_MAX  100
-#define LINE_MAX    100
+#define LINE_MAX    80
 
 void table_make_printable(char *s)
 {

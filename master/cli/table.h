@@ -10,7 +10,7 @@
 /* keys: the columns in order, NULL-ended; NULL: every scalar of the first row, as it stands. Text is put to the left,
  * numbers to the right. Prints nothing for an empty array. */
 void table_print(FILE *to, const json_t *rows, const char *const *keys);
-/* "  accepted_events 12  refused_events 0", wrapped at about 100 columns. */
+/* "  accepted_events 12  refused_events 0", wrapped at 80 columns. */
 void table_print_pairs(FILE *to, const json_t *object);
 /* Terminals show what is printed to them: bytes that could steer one are replaced. */
 void table_make_printable(char *s);

@@ -179,7 +179,7 @@ def test_the_last_errors_are_kept(make_dray, sink):
         before = open(dray.config_path).read()
         with open(dray.config_path, "a") as f:
             f.write("nonsense: 1\n")
-        dray.cli("reload")
+        assert dray.control({"verb": "reload"})["ok"] is False
         with open(dray.config_path, "w") as f:
             f.write(before)
         dray.wait_all_up()
