@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/fd.h"
 #include "common/base/hook.h"
 #include "common/base/id.h"
@@ -170,12 +171,21 @@ int lock_identity(const struct conf *c, char *node, uint64_t *run)
     char line[96];
     int n = snprintf(line, sizeof line, "%s %llu\n", node, (unsigned long long)*run);
     int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
-    if (fd < 0 || fd_write_full(fd, line, (size_t)n) < 0 || fsync(fd) < 0 || rename(temp, path) < 0) {
-        log_crit("node_file_failed", "path=%s err=%s remedy=%s", log_q(path), log_q(strerror(errno)),
-                 log_q("node.state_dir must be writable and have room"));
+    if (fd >= 0 && fd_write_full(fd, line, (size_t)n) == 0 && fsync(fd) == 0 && rename(temp, path) == 0) {
         fd_close(&fd);
+        return 0;
+    }
+    int error = errno;
+    fd_close(&fd);
+    if (error != ENOSPC && error != EDQUOT && error != EIO) {
+        log_crit("node_file_failed", "path=%s err=%s remedy=%s", log_q(path), log_q(strerror(error)),
+                 log_q("node.state_dir must be writable"));
         return -1;
     }
-    fd_close(&fd);
+    /* Nothing depends on the file but that no two runs have one number: this one takes the time. */
+    *run = before + clock_wall_ms();
+    log_warn("node_file_not_written", "path=%s err=%s run=%llu remedy=%s", log_q(path),
+             log_q(strerror(error)), (unsigned long long)*run, log_q("node.state_dir needs room"));
+    (void)unlink(temp);
     return 0;
 }

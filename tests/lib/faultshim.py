@@ -39,9 +39,9 @@ class FaultShim:
         # The sanitizer's own library comes behind ours.
         dray.env["ASAN_OPTIONS"] = "verify_asan_link_order=0:detect_leaks=1:log_path=%s/sanitizer" % dray.dir
 
-    def arm(self, call, nth, error=errno.EMFILE, kind=None, keep=False, at_least=0):
+    def arm(self, call, nth, error=errno.EMFILE, kind=None, pid=None, keep=False, at_least=0):
         self.nth = nth
-        pid = self.dray.pid if kind is None else 0
+        pid = pid or (self.dray.pid if kind is None else 0)
         self.page[4:8] = bytes(4)
         self.page[:PAGE.size] = PAGE.pack(pid, 0, nth, error, 0, keep, 0, at_least, (kind or "").encode())
         self.page[4:8] = struct.pack("=i", CALLS[call])  # it is in force from here

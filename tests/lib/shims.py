@@ -1,5 +1,7 @@
 """Builds what is loaded into an instance (LD_PRELOAD) and gives its environment, for make_dray(env=...)."""
+import mmap
 import os
+import struct
 import subprocess
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -26,3 +28,34 @@ def bad_io(directory, short=None, broken=None):
 def bad_dns(directory, milliseconds):
     """dns_shim.c."""
     return {"LD_PRELOAD": build(directory, "dns_shim"), "DNS_SHIM_MS": str(milliseconds)}
+
+
+class Disk:
+    """disk_shim.c: fill() and clear() of the disk below a folder, for make_dray(env=disk.env)."""
+
+    def __init__(self, directory, folder):
+        self.flag = os.path.join(str(directory), "full")
+        self.env = {"LD_PRELOAD": build(directory, "disk_shim"), "DISK_SHIM_FLAG": self.flag, "DISK_SHIM_DIR": str(folder)}
+
+    def fill(self):
+        with open(self.flag, "w"):
+            pass
+
+    def clear(self):
+        os.unlink(self.flag)
+
+
+class Clocks:
+    """clock_shim.c: moves the wall clock and the monotonic clock of an instance and its Redis, for make_dray(env=clocks.env)."""
+
+    def __init__(self, directory):
+        path = os.path.join(str(directory), "clocks")
+        with open(path, "wb") as f:
+            f.truncate(4096)
+        with open(path, "r+b") as f:
+            self.page = mmap.mmap(f.fileno(), 4096)
+        self.env = {"LD_PRELOAD": build(directory, "clock_shim"), "CLOCK_SHIM": path}
+
+    def move(self, wall=0.0, monotonic=0.0):
+        """Seconds from the true clocks."""
+        self.page[:16] = struct.pack("=2q", round(wall * 1000), round(monotonic * 1000))
