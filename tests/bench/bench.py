@@ -2,8 +2,7 @@
 """make bench: what dray costs, as ratios against something run in the same minutes.
 
 usage: bench.py --build DIR [--only intake,e2e,order,takeover,redis,worker,restart,supervisors,
-    memory] [--seconds N] [--rounds N]
-    [--aof]
+    memory,storm] [--seconds N] [--rounds N] [--aof] [--storm SECONDS] [--seed N]
 
 Machines are shared and noisy: figures are medians over interleaved rounds, and every rate stands beside that of a
 peer in the same round. CPU is utime + stime of the processes in question from /proc, divided by requests.
@@ -23,13 +22,14 @@ import memory   # noqa: E402
 import order    # noqa: E402
 import restart  # noqa: E402
 import scripts  # noqa: E402
+import storm    # noqa: E402
 import supervisors  # noqa: E402
 import takeover  # noqa: E402
 import worker   # noqa: E402
 
 SECTIONS = {"intake": intake.main, "e2e": e2e.main, "order": order.main, "takeover": takeover.main,
             "redis": scripts.main, "worker": worker.main, "restart": restart.main, "supervisors": supervisors.main,
-            "memory": memory.main}
+            "memory": memory.main, "storm": storm.main}
 
 
 def main():
@@ -39,6 +39,8 @@ def main():
     parser.add_argument("--seconds", type=float, default=5, help="of load in one measurement")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--aof", action="store_true", help="worker: Redis with its append-only file, everysec")
+    parser.add_argument("--storm", type=float, default=600, help="seconds of the storm")
+    parser.add_argument("--seed", type=int, default=None, help="of the storm, to see the same one again")
     args = parser.parse_args()
     args.build = os.path.abspath(args.build)
     for name in args.only.split(","):

@@ -79,8 +79,8 @@ class RandomStorm:
     KINDS = ("delivery", "ingest", "console", "program", "redis", "master")
     OFTEN = (5, 2, 1, 1, 1, 2)
 
-    def __init__(self, dray, deaths, seed, upgrade=False):
-        self.dray, self.deaths, self.seed, self.upgrade = dray, deaths, seed, upgrade
+    def __init__(self, dray, deaths, seed):
+        self.dray, self.deaths, self.seed = dray, deaths, seed
         self.random = random.Random(seed)
         self.did, self.missed = Counter(), 0
         self.stopped = []  # (when to continue, pid)
@@ -129,8 +129,6 @@ class RandomStorm:
             return self.cut_redis()
         if kind == "master" and what in ("KILL", "TERM"):
             return None  # a stop is no fault; its kill is an act of its own
-        if what == "USR2" and (kind != "master" or not self.upgrade):
-            return None
         if kind == "redis" and what not in ("KILL", "STOP", "TERM"):
             return None  # redis-server has its own ideas of the others
         pids = self.living().get(kind)
@@ -216,7 +214,6 @@ class RandomStorm:
     # ---- all of it
 
     def run(self, seconds):
-        print("figure: storm: seed %d" % self.seed)
         threading.Thread(target=self._keep_going, daemon=True).start()
         start, n = time.monotonic(), 0
         while n * self.EVERY < seconds:
