@@ -185,6 +185,8 @@ void conf_programs_keep_places(struct conf *fresh, const struct conf *old);
 /* Is any key of the program at this place another? Places beyond the end are empty. */
 bool conf_program_differs(const struct conf *a, const struct conf *b, size_t place);
 #define CONF_PROGRAMS_MAX 64
+/* A copy that no reload changes; it is never freed: who keeps a program keeps it to its own end. */
+const struct conf_program *conf_program_copy(const struct conf_program *p);
 /* Processes of the kind program, by slot: the managed Redis has slot 0 where there is one, the programs stand behind it. */
 unsigned conf_program_slots(const struct conf *c); /* empty places included */
 bool conf_program_slot_is_redis(const struct conf *c, unsigned slot);

@@ -62,6 +62,34 @@ void conf_programs_keep_places(struct conf *fresh, const struct conf *old)
     fresh->n_programs = n;
 }
 
+const struct conf_program *conf_program_copy(const struct conf_program *p)
+{
+    const struct conf_section *s = section();
+    struct conf_program *copy = xcalloc(1, sizeof *copy);
+    char why[256];
+    *copy = *p;
+    for (size_t i = 0; i < s->n; i++) {
+        const struct conf_row *row = &s->rows[i];
+        char *place = (char *)copy + row->offset;
+        if (row->type == CONF_TYPE_STRING || row->type == CONF_TYPE_SECRET) {
+            char *text;
+            memcpy(&text, place, sizeof text);
+            text = xstrdup(text);
+            memcpy(place, &text, sizeof text);
+        } else if (CONF_IS_WORDS(row)) {
+            char **words;
+            size_t n = 0;
+            memcpy(&words, place, sizeof words);
+            while (words[n] != NULL)
+                n++;
+            memset(place, 0, sizeof words); /* what stands there is the other's */
+            if (conf_value_set_words(row, copy, words, n, why, sizeof why) != 0)
+                panic("conf: %s: %s", row->path, why);
+        }
+    }
+    return copy;
+}
+
 bool conf_program_differs(const struct conf *a, const struct conf *b, size_t place)
 {
     bool in_a = place < a->n_programs && a->programs[place].id[0] != '\0';

@@ -38,6 +38,7 @@ def main():
     parser.add_argument("--only", default=",".join(SECTIONS))
     parser.add_argument("--seconds", type=float, default=5, help="of load in one measurement")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--restarts", type=int, default=300, help="supervisors: of dray's own processes")
     parser.add_argument("--aof", action="store_true", help="worker: Redis with its append-only file, everysec")
     parser.add_argument("--storm", type=float, default=600, help="seconds of the storm")
     parser.add_argument("--seed", type=int, default=None, help="of the storm, to see the same one again")

@@ -19,7 +19,6 @@ from lib.wait import wait_for
 KILLS = 20
 GAP_S = 1.2   # between two kills of one program: a supervisor that pauses after a short life shall not
 PROGRAM_RESTARTS = 10000
-CHILD_RESTARTS = 200
 
 
 class Absent(Exception):
@@ -217,11 +216,11 @@ def own_figures(args, stamp_program):
         print("supervisors: %d restarts of a program in %.1f s: master %s -> %s; keeper %s -> %s"
               % (PROGRAM_RESTARTS, seconds, before, memory(pid), keeper_before, memory(keeper)))
         before, began = memory(pid), time.monotonic()
-        for _ in range(CHILD_RESTARTS):
+        for _ in range(args.restarts):
             old = dray.kill("console", 0)
             dray.wait_replaced("console", 0, old)
         print("supervisors: %d restarts of a process of dray in %.1f s: master %s -> %s"
-              % (CHILD_RESTARTS, time.monotonic() - began, before, memory(pid)))
+              % (args.restarts, time.monotonic() - began, before, memory(pid)))
         dray.stop()
     finally:
         dray.remove()

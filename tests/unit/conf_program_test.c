@@ -57,6 +57,8 @@ static void test_faults(void **state)
     }
 }
 
+static const struct conf_program *volatile kept; /* copies are never freed */
+
 static void test_words_and_pairs(void **state)
 {
     struct fixture *t = *state;
@@ -89,6 +91,14 @@ static void test_words_and_pairs(void **state)
     if (conf_parse_dump(clear.data, clear.len, &again, &t->errors) != 0)
         fail_msg("%s", buf_cstr(&t->errors));
     assert_false(conf_program_differs(t->conf, again, 0));
+    const struct conf_program *copy = conf_program_copy(p);
+    struct conf_program before = again->programs[0];
+    again->programs[0] = *copy;
+    assert_false(conf_program_differs(t->conf, again, 0));
+    again->programs[0] = before;
+    assert_ptr_not_equal(copy->command[0], p->command[0]);
+    assert_ptr_not_equal(copy->id, p->id);
+    kept = copy;
     free(again->programs[0].command[2]);
     again->programs[0].command[2] = strdup("x");
     assert_true(conf_program_differs(t->conf, again, 0));

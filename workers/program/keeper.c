@@ -486,7 +486,7 @@ int keeper_start(struct child *c, struct keeper *k, const struct conf_program *i
 {
     struct ev_loop *loop = child_loop(c);
     k->child = c;
-    k->it = it;
+    k->it = conf_program_copy(it);
     k->state = "starting";
     k->extended_ms = clock_mono_ms();
     k->out.fds[0] = k->out.fds[1] = k->err.fds[0] = k->err.fds[1] = k->command.pidfd = -1;
@@ -506,7 +506,7 @@ int keeper_start(struct child *c, struct keeper *k, const struct conf_program *i
         return -1;
     }
     ev_timer_start(loop, &k->tick);
-    if (!it->required)
+    if (!k->it->required)
         tell_master_ready(k);
     k->phase = KEEPER_OLD;
     turn_after(k, 0);
