@@ -128,6 +128,10 @@ def test_the_host_is_ready_only_with_its_required_programs(make_dray, sink):
 
 # ---- reload
 
+def reload(dray):
+    wait_for(lambda: dray.cli("reload").returncode == 0, 30, "a reload is taken")
+
+
 def test_reload_concerns_only_what_differs(make_dray, sink):
     dray = make_dray(conf={"programs": [{"id": name, "command": SLEEP} for name in "abc"]})
     a, b, c = (pid(dray, name) for name in "abc")
@@ -135,12 +139,12 @@ def test_reload_concerns_only_what_differs(make_dray, sink):
     # a goes, b is changed, c stays though it stands elsewhere, d is new
     dray.write_config({"programs": [{"id": "d", "command": SLEEP}, {"id": "c", "command": SLEEP},
                                     {"id": "b", "command": ["sleep", "2000"]}]})
-    dray.cli("reload")
+    reload(dray)
     wait_for(lambda: program(dray, "a") is None and is_ready(dray, "d") and pid(dray, "b") != b, 30, "reloaded")
     assert pid(dray, "c") == c and dray.redis_pid() == redis
     wait_for(lambda: not procs.alive(a) and not procs.alive(b), 10)
     dray.write_config({"programs": []})
-    dray.cli("reload")
+    reload(dray)
     wait_for(lambda: [p["name"] for p in dray.processes("program")] == ["redis"], 30, "all gone")
     assert not procs.alive(c)
 
