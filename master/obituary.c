@@ -285,13 +285,20 @@ static void put_signal(struct buf *b, const struct slot *s, int status, uint64_t
         (void)buf_printf(b, " core_why=%s", log_q(why));
 }
 
+/* As it said itself last: in its crash report, in its DRAINED, in a heartbeat. */
+static long long in_hand(const struct slot *s)
+{
+    if (s->obituary.words.held_in_all >= 0)
+        return s->obituary.words.held_in_all;
+    return s->death.reason[0] == '\0' ? (long long)s->left : (long long)s->beat.in_hand;
+}
+
 static void put_life(struct buf *b, const struct slot *s, const struct obituary_used *used)
 {
     const struct lastwords *w = &s->obituary.words;
     uint64_t peak = used->max_rss_bytes > s->usage.peak_bytes ? used->max_rss_bytes : s->usage.peak_bytes;
     (void)buf_printf(b, " ran_ms=%llu in_hand=%lld jobs=%llu cpu_ms=%llu max_rss=%llu",
-                     (unsigned long long)(s->death.at_ms - s->spawned_ms),
-                     w->held_in_all >= 0 ? (long long)w->held_in_all : (long long)s->beat.in_hand,
+                     (unsigned long long)(s->death.at_ms - s->spawned_ms), in_hand(s),
                      (unsigned long long)s->beat.jobs, (unsigned long long)used->cpu_ms,
                      (unsigned long long)peak);
     if (w->held[0] != '\0')

@@ -40,7 +40,7 @@ const char *recycle_name(enum recycle_reason r); /* "max_rss" */
 
 /* ---- in the master */
 #define RECYCLE_YOUNG_MS                                                                                     \
-    2000 /* READY for less: a limit that a fresh process reaches would replace for ever */
+    2000 /* READY for less: not yet; over its memory then, it would be replaced for ever */
 #define RECYCLE_PAUSE_MS 60000 /* of a kind, after a replacement that failed or a limit of that sort */
 
 /* Of a slot: its incarnation's. */

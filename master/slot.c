@@ -65,6 +65,8 @@ struct slot *slot_new(struct master *m, const struct kind *kind, unsigned index)
     s->timer.data = s;
     buf_init(&s->stats, (size_t)MSG_PART_MAX * MSG_PARTS_MAX);
     buf_init(&s->metrics, (size_t)MSG_PART_MAX * MSG_PARTS_MAX);
+    recycle_begin(s);
+    obituary_begin(s);
     list_push_back(&m->slots, &s->link);
     return s;
 }
