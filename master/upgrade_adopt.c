@@ -152,6 +152,9 @@ static void take_slot(struct master *m, struct upgrade_slot *us)
     s->log =
         logmux_new(m, us->log_fd, &(struct logsink_origin){s->kind->name, s->index, s->generation, s->pid});
     usage_begin(s);
+    s->obituary = own.obituary; /* is looked at anew */
+    s->recycle = own.recycle;
+    logmux_keep(s->log, &s->obituary.words);
     logmux_restore(s->log, us->half, us->half_len, us->half_continued);
 }
 

@@ -171,6 +171,25 @@ static int check_slot(struct reader *r, const struct upgrade_slot *us)
     return 0;
 }
 
+/* Absent from a version that kept none. */
+static int read_history(struct reader *r, const json_t *list, struct death_history *h)
+{
+    size_t i;
+    json_t *one;
+    if (json_array_size(list) > DEATHS_KEPT)
+        return bad(r, "history: too many");
+    json_array_foreach(list, i, one)
+    {
+        struct slot_death *d = &h->ring[i];
+        if (plain(r, one, UPGRADE_TABLE_DEATH, d, "history") < 0)
+            return -1;
+        if (d->reason == NULL)
+            d->reason = "";
+        h->n++;
+    }
+    return 0;
+}
+
 static int read_slot(struct reader *r, const json_t *o, struct upgrade_slot *us)
 {
     struct slot *s = &us->s;
@@ -196,6 +215,8 @@ static int read_slot(struct reader *r, const json_t *o, struct upgrade_slot *us)
         return bad(r, "stats are not what they should be");
     if (s->death.reason == NULL)
         s->death.reason = "";
+    if (read_history(r, json_object_get(o, "history"), &s->deaths) < 0)
+        return -1;
     us->wait_ms = (uint32_t)wait_ms;
     us->replaces = (uint32_t)replaces;
     return check_slot(r, us);

@@ -193,6 +193,10 @@ static json_t *slot_json(struct writer *w, const struct slot *s)
     json_object_set_new(o, "program", plain(UPGRADE_TABLE_PROGRAM, &s->program));
     json_object_set_new(o, "beat", plain(UPGRADE_TABLE_BEAT, &s->beat));
     json_object_set_new(o, "death", plain(UPGRADE_TABLE_DEATH, &s->death));
+    json_t *history = json_array();
+    for (unsigned i = s->deaths.n > DEATHS_KEPT ? s->deaths.n - DEATHS_KEPT : 0; i < s->deaths.n; i++)
+        json_array_append_new(history, plain(UPGRADE_TABLE_DEATH, &s->deaths.ring[i % DEATHS_KEPT]));
+    json_object_set_new(o, "history", history);
     json_object_set_new(o, "restart", plain(UPGRADE_TABLE_RESTART, &s->restart));
     json_object_set_new(o, "stats", upgrade_field_hex(s->stats.data, s->stats.len));
     json_object_set_new(o, "replaces", json_integer(position(w->m, s->replaces)));
