@@ -52,6 +52,16 @@ static void leak(void)
     last = more;
 }
 
+/* What a sanitizer must tell, from inside of the filter too. */
+static void overrun(void)
+{
+    void *(*volatile fill)(void *, int, size_t) = memset; /* kept, although nobody reads what it wrote */
+    char *bytes = malloc(8);
+    if (bytes != NULL)
+        (void)fill(bytes, 1, 9);
+    free(bytes);
+}
+
 static void act(const char *word)
 {
     if (strcmp(word, "kill") == 0)
@@ -68,6 +78,8 @@ static void act(const char *word)
         raise(SIGSEGV);
     else if (strcmp(word, "exit") == 0)
         exit(1);
+    else if (strcmp(word, "overrun") == 0)
+        overrun();
     else if (strcmp(word, "spin") == 0)
         for (;;)
             (void)getppid();

@@ -93,6 +93,22 @@ def test_a_crash_is_reported_from_inside(make_dray):
         assert raw[0].startswith("crash: signal SIGSEGV") and "crash: end" in raw and len(raw) > 5
 
 
+def test_a_sanitizer_can_tell_from_inside(make_dray):
+    """Its report, with names and lines, comes out of the filter; and leaks are looked for at each end (LeakSanitizer would say
+    that it could not)."""
+    dray = make_dray(start=False, conf={"master": {"processes": {"delivery": 1}, "health": {"beat": "100ms", "hang": "5s"}}})
+    hooks = Hooks(dray)
+    dray.start()
+    old = dray.pid_of("delivery")
+    hooks.arm("beat", "overrun", "delivery")
+    dray.wait_replaced("delivery", 0, old, 20)
+    path = os.path.join(dray.dir, "sanitizer.%d" % old)
+    with open(path) as f:
+        report = f.read()
+    os.unlink(path)
+    assert "heap-buffer-overflow" in report and "in overrun common/base/hook.c:" in report
+
+
 def test_memory_limit(make_dray, sink, ledger):
     """A process that wants more gets no memory: it ends with 83, or says 503, and is replaced; the limit is where it was set."""
     dray = make_dray(variant="release", conf={"master": {"processes": {"delivery": 1}, "memory": {"delivery": "64MiB"}}})
