@@ -18,7 +18,7 @@ pytestmark = pytest.mark.alone
 
 CONF = {
     "master": {"processes": {"delivery": 2}, "drain": "4s", "health": {"beat": "100ms"},
-               "restart": {"min": "10ms", "degraded_at": "10000/60s"}},
+               "restart": {"min": "10ms", "burst": "", "degraded_at": "10000/60s"}},
     "queue": {"lock_duration": "3s", "lock_renew": "200ms", "stalled_interval": "500ms", "lease": "1500ms",
               "backoff": {"delay": "50ms", "max": "100ms"}, "max_stalled_count": 100},
     "redis": {"command_timeout": "2s"},
@@ -138,6 +138,8 @@ class Stage:
     def fire(self, point, n=1, how="kill"):
         """Somebody dies there."""
         act = self.provoke(point.name)
+        if point.name in ("hand_back_sent", "handed_back"):
+            self.sinks[1].behave(delay=0.02)  # jobs stand in line in their worker's hand
         self.crash.arm(point.name, n, how)
         deadline, next_act = time.monotonic() + EACH + 3 * n, 0
         while not self.crash.fired(point.name):
@@ -152,6 +154,7 @@ class Stage:
                 next_act = time.monotonic() + 0.7
             time.sleep(0.002)
         self.deaths.note(point.process)
+        self.sinks[1].behave(**TROUBLE)
 
     def whole_again(self, point):
         if point.process == "master":

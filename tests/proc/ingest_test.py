@@ -357,3 +357,14 @@ def test_a_predecessor_may_still_hold_the_quarantine(ingest):
         Worker(m)
         assert Posting(m, {"batch": [{"userId": "u", "p": "x" * 40000}]}).wait().status == 200
     assert [r.reason for r in two.quarantine()] == ["too_big", "too_big"]
+
+
+def test_an_orphan_without_workers_keeps_nobody_waiting(master):
+    """The master is gone, and the workers with it: no other will come, so that the client may go elsewhere at once."""
+    w = Worker(master)
+    p = Posting(master, batch("a"))
+    w.expect()
+    w.die()
+    master.control.shutdown(2)
+    assert p.wait(2 * 2).status == 503
+    assert master.wait_exit(2 * 2) == 81

@@ -54,6 +54,7 @@ static void on_returned(enum queue_status s, const char *why, void *arg)
     struct delivery *d = l->dest->d;
 
     (void)why;
+    HOOK_POINT(handed_back);
     d->returning--;
     if (s == QUEUE_OK)
         metric_add(l->m->handed_back, 1);
@@ -74,6 +75,7 @@ static void give_back(struct lane *l, bool posting_too)
             continue;
         if (!asked && redis_state(d->redis) == REDIS_READY) {
             d->returning++;
+            HOOK_SENT(hand_back_sent);
             queue_hand_back(l->queue, j->q.id, on_returned, l);
         }
         asked = true;

@@ -296,8 +296,12 @@ static void finish(struct ingest *g)
 static void drain_on(struct ingest *g)
 {
     double now = ev_now(g->loop);
-    bool busy = g->batches.batches > 0 || http_server_requests_open(g->server) > 0 ||
+    /* Without a master no other worker will come. */
+    bool stranded = child_orphan(g->child) && g->links.n == 0;
+    bool busy = (g->batches.batches > 0 && !stranded) || http_server_requests_open(g->server) > 0 ||
                 http_server_requests_partial(g->server) > 0;
+    if (stranded)
+        waiter_answer_all(&g->waiters, WAITER_DRAIN);
     if (!g->closing_idle && (now >= g->drain_idle_until || http_server_connections(g->server) == 0)) {
         g->closing_idle = true;
         http_server_close_idle(g->server);

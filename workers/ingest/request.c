@@ -40,7 +40,7 @@ static struct source *admit(struct ingest *g, struct http_request *r, const char
 
 static bool refuse_early(struct ingest *g, struct http_request *r, struct source *s)
 {
-    if (g->ended)
+    if (g->ended || (g->draining && child_orphan(g->child)))
         reply_busy(g, r, s, REPLY_BUSY_DRAINING);
     else if (g->conf->n_destinations == 0)
         reply_busy(g, r, s, REPLY_BUSY_NO_DESTINATION);
