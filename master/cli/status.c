@@ -91,6 +91,24 @@ static void add_death(json_t *row, const json_t *p)
     json_object_set_new(row, "last_death", json_string(both));
 }
 
+/* A program has its name; how long it has been there, and how often it came again, is told of itself, not of its keeper. */
+static void add_program(json_t *row, const json_t *p)
+{
+    const json_t *program = json_object_get(p, "program");
+    const char *name = json_string_value(json_object_get(p, "name"));
+    char text[80];
+    if (name == NULL)
+        return;
+    snprintf(text, sizeof text, "program.%lld %.14s", (long long)slot_of(p), name);
+    json_object_set_new(row, "process", json_string(text));
+    if (program == NULL)
+        return;
+    json_object_set(row, "uptime_ms", json_object_get(program, "uptime_ms"));
+    json_object_set_new(row, "restarts",
+                        json_integer(json_integer_value(json_object_get(p, "restarts")) +
+                                     json_integer_value(json_object_get(program, "restarts"))));
+}
+
 /* What the table shows of each process. */
 static json_t *rows_of(const json_t *processes)
 {
@@ -111,6 +129,7 @@ static json_t *rows_of(const json_t *processes)
         json_object_set_new(row, "cpu", json_string(text));
         json_object_set(row, "lag_ms", json_object_get(p, "loop_lag_ms"));
         add_death(row, p);
+        add_program(row, p);
         json_array_append_new(out, row);
     }
     return out;
