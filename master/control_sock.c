@@ -187,34 +187,6 @@ static json_t *verb_dump(struct master *m, const json_t *request)
     return okay();
 }
 
-/* {level, kind, slot, for_ms}: each but level may be missing; no level: tells; "file": as the file says. */
-static json_t *verb_level(struct master *m, const json_t *request)
-{
-    const char *name = json_string_value(json_object_get(request, "level")), *kind = NULL;
-    const json_t *slot = json_object_get(request, "slot"), *of = json_object_get(request, "kind");
-    json_int_t for_ms = json_integer_value(json_object_get(request, "for_ms"));
-    enum log_level level;
-    if (name != NULL && strcmp(name, "file") == 0) {
-        loglevel_reset(m, "asked for");
-    } else if (name != NULL) {
-        if (log_level_parse(name, &level) < 0)
-            return refuse(EXIT_CODE_USAGE, "a level is one of crit, error, warn, info, debug, or file");
-        if (of != NULL && ((kind = json_string_value(of)) == NULL ||
-                           (strcmp(kind, "master") != 0 && kind_find(kind) == NULL)))
-            return refuse(EXIT_CODE_USAGE, "there is no kind of process named \"%.60s\"",
-                          kind != NULL ? kind : "");
-        if (slot != NULL && (kind == NULL || !json_is_integer(slot) || json_integer_value(slot) < 0 ||
-                             json_integer_value(slot) > INT_MAX))
-            return refuse(EXIT_CODE_USAGE, "a slot is a number of a kind's processes");
-        if (for_ms < 0 ||
-            loglevel_set(m, level, kind, slot != NULL ? (int)json_integer_value(slot) : LOGLEVEL_ALL,
-                         (uint64_t)for_ms) < 0)
-            return refuse(EXIT_CODE_USAGE, "so many levels at a time are not possible");
-    }
-    return json_pack("{s:b,s:s,s:o}", "ok", 1, "log_level",
-                     log_level_name((enum log_level)m->conf->log.level), "levels", loglevel_json(m));
-}
-
 static json_t *verb_pause(struct master *m, const json_t *request)
 {
     const char *name = json_string_value(json_object_get(request, "queue"));
@@ -252,12 +224,11 @@ static json_t *verb_upgrade(struct master *m, const json_t *request)
 static const struct {
     const char *name;
     json_t *(*fn)(struct master *m, const json_t *request);
-} verbs[] =
-    {
-        {"status", verb_status},   {"scale", verb_scale},   {"restart", verb_restart},
-        {"reload", verb_reload},   {"stop", verb_stop},     {"dump", verb_dump},
-        {"level", verb_level},     {"config", verb_config}, {"pause", verb_pause},
-        {"upgrade", verb_upgrade}, {"flush", NULL}, /* answered when every ingest process has sent on what it holds */
+} verbs[] = {
+    {"status", verb_status},    {"scale", verb_scale},   {"restart", verb_restart},
+    {"reload", verb_reload},    {"stop", verb_stop},     {"dump", verb_dump},
+    {"level", loglevel_answer}, {"config", verb_config}, {"pause", verb_pause},
+    {"upgrade", verb_upgrade},  {"flush", NULL}, /* answered when every ingest process has sent on what it holds */
 };
 
 /* NULL: the answer comes later, by what *later says. */

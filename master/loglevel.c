@@ -2,10 +2,12 @@
  * stream here, for what was on its way. */
 #include "master/loglevel.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/exitcode.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "ipc/chan.h"
@@ -170,4 +172,41 @@ void loglevel_restore(struct master *m, const struct loglevel_rule *rule)
     struct loglevel_rule *r = xcalloc(1, sizeof *r);
     *r = *rule;
     list_push_back(&m->levels, &r->link);
+}
+
+static json_t *refuse(const char *text)
+{
+    return json_pack("{s:b,s:i,s:s}", "ok", 0, "code", EXIT_CODE_USAGE, "error", text);
+}
+
+/* NULL, or why not. */
+static const char *change(struct master *m, const json_t *request, const char *name)
+{
+    const json_t *slot = json_object_get(request, "slot"), *of = json_object_get(request, "kind");
+    json_int_t for_ms = json_integer_value(json_object_get(request, "for_ms")), n = json_integer_value(slot);
+    const char *kind = json_string_value(of);
+    enum log_level level;
+    if (log_level_parse(name, &level) < 0)
+        return "a level is one of crit, error, warn, info, debug, or file";
+    if (of != NULL && (kind == NULL || (strcmp(kind, "master") != 0 && kind_find(kind) == NULL)))
+        return "there is no kind of process with that name";
+    if (slot != NULL && (kind == NULL || !json_is_integer(slot) || n < 0 || n > INT_MAX))
+        return "a slot is a number of a kind's processes";
+    if (for_ms < 0 ||
+        loglevel_set(m, level, kind, slot != NULL ? (int)n : LOGLEVEL_ALL, (uint64_t)for_ms) < 0)
+        return "so many levels at a time are not possible";
+    return NULL;
+}
+
+json_t *loglevel_answer(struct master *m, const json_t *request)
+{
+    const char *name = json_string_value(json_object_get(request, "level")), *why = NULL;
+    if (name != NULL && strcmp(name, "file") == 0)
+        loglevel_reset(m, "asked for");
+    else if (name != NULL)
+        why = change(m, request, name);
+    return why != NULL
+               ? refuse(why)
+               : json_pack("{s:b,s:s,s:o}", "ok", 1, "log_level",
+                           log_level_name((enum log_level)m->conf->log.level), "levels", loglevel_json(m));
 }

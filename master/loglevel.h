@@ -35,6 +35,9 @@ void loglevel_tick(struct master *m); /* ends what was for a while */
 void loglevel_free(struct master *m);
 /* [{kind, slot, level, left_ms}]: what differs from the file at present. */
 json_t *loglevel_json(const struct master *m);
+/* Answers the verb level of the control socket: {level, kind, slot, for_ms}, each but level may be missing; no level:
+ * only tells; "file": as the file says. */
+json_t *loglevel_answer(struct master *m, const json_t *request);
 
 /* For a successor of this process: rule n (false: there is none); and back, once all children are taken over. */
 bool loglevel_save(const struct master *m, size_t n, struct loglevel_rule *out);

@@ -130,8 +130,8 @@ def test_once(dray, ledger):
     page = dray.cli("top", "--once", "-d", "0.5").stdout
     assert names(page.splitlines()) == ["master", "program.0", "delivery.0", "delivery.1", "console.0", "ingest.0"]
     assert "\nsink " in page and "\x1b" not in page
-    answer = json.loads(dray.cli("top", "--once", "-o", "json", "-d", "0.5").stdout)
-    assert 0.4 < answer["rates"]["seconds"] < 5 and answer["rates"]["accepted_events"] > 0 and answer["rates"]["requests"] > 0
+    answer = json.loads(dray.cli("top", "--once", "-o", "json", "-d", "2").stdout)
+    assert 1.8 < answer["rates"]["seconds"] < 8 and answer["rates"]["accepted_events"] > 0 and answer["rates"]["requests"] > 0
     assert all(p["cpu_percent"] is not None and p["cpu_ms"] >= 0 for p in answer["processes"])
     load.stop()
     ledger.settle()
