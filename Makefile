@@ -59,7 +59,7 @@ BENCH     := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*_bench.c))
 LUA_GEN   := $(patsubst %,$(B)/gen/%.h,$(LUA))
 
 .PHONY: all setup install check check-unit demo run bench soak fuzz model lint format format-check layers headers tables \
-        clean help units fuzzers benches asan
+        clean help units next fuzzers benches asan
 .SECONDARY:
 
 all: $(O)/dray
@@ -84,6 +84,15 @@ setup:
 	@sh etc/setup.sh
 
 $(O)/dray: $(O)/master/main.o $(LIB) $(O)/third.a
+	$(if $(V),,@echo '  LINK  $@')
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+# The same program under another version, for tests of upgrades: one object differs.
+$(O)/common/base/version_next.o: common/base/version.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -UDRAY_VERSION -DDRAY_VERSION='"$(VERSION)+next"' -c -o $@ $<
+
+$(O)/dray-next: $(O)/master/main.o $(O)/common/base/version_next.o $(LIB) $(O)/third.a
 	$(if $(V),,@echo '  LINK  $@')
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
@@ -124,7 +133,8 @@ $(O)/tests/bench/%_bench: $(O)/tests/bench/%_bench.o $(LIB) $(O)/third.a
 	$(if $(V),,@echo '  LINK  $@')
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-units: $(UNIT) $(DRIVERS)
+next: $(O)/dray-next
+units: $(UNIT) $(DRIVERS) next
 fuzzers: $(FUZZ)
 benches: $(BENCH)
 asan:
@@ -140,7 +150,7 @@ run: setup
 
 check: setup
 	@$(MAKE) --no-print-directory -s -j$(JOBS) VARIANT=asan all units
-	@$(MAKE) --no-print-directory -s -j$(JOBS) all
+	@$(MAKE) --no-print-directory -s -j$(JOBS) all next
 	@$(PYTHON) tests/check.py --build $(B) $(ARGS)
 
 check-unit:

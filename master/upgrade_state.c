@@ -65,6 +65,7 @@ static const struct upgrade_field beat_rows[] = {
     UPGRADE_FIELD(msg_beat, U64, mono_ms),    UPGRADE_FIELD(msg_beat, UINT, loop_lag_ms),
     UPGRADE_FIELD(msg_beat, UINT, in_hand),   UPGRADE_FIELD(msg_beat, U64, dropped_logs),
     UPGRADE_FIELD(msg_beat, UINT, n_clients), UPGRADE_FIELD(msg_beat, U64S, clients),
+    UPGRADE_FIELD(msg_beat, U64, jobs),
 };
 static const struct upgrade_field death_rows[] = {
     UPGRADE_FIELD(slot_death, U64, at_ms),

@@ -47,8 +47,10 @@ void child_exit(struct child *c, enum exitcode code)
 void child_drained(struct child *c, unsigned left)
 {
     struct msg m = {.type = MSG_DRAINED, .generation = c->generation, .u.drained.left = left};
-    if (c->configured && !c->orphan && !c->leaving)
+    if (c->configured && !c->orphan && !c->leaving) {
+        child_beat_last(c);
         say(c, &m);
+    }
     child_exit(c, c->orphan ? EXIT_CODE_ORPHAN : EXIT_CODE_OK);
 }
 

@@ -76,6 +76,12 @@ static void stats_tell(struct child *c)
     stats_send(c);
 }
 
+void child_beat_last(struct child *c)
+{
+    if (c->ready)
+        stats_tell(c);
+}
+
 static void beat(struct child *c)
 {
     if (chan_pending(c->chan) > 0)

@@ -75,6 +75,7 @@ enum exitcode child_config_read(int fd, const struct msg_config *m, struct conf 
 
 /* child_beat.c: BEAT with the loop's lag, and STATS, from now on. */
 void child_beat_start(struct child *c);
+void child_beat_last(struct child *c); /* what was counted since the last beat */
 /* Sends on where the socket was full. */
 void child_beat_drained(struct child *c);
 
