@@ -52,6 +52,7 @@ static void on_fatal(int signo)
     }
     (void)signal(signo, SIG_DFL);
     (void)raise(signo);
+    _exit(EXIT_CODE_BUG); /* process 1 does not die of a signal */
 }
 
 static void on_exit_call(void)
