@@ -143,6 +143,8 @@ static void take_slot(struct master *m, struct upgrade_slot *us)
     s->master = m;
     s->timer = own.timer;
     s->metrics = own.metrics;
+    s->obituary = own.obituary; /* is looked at anew */
+    s->recycle = own.recycle;
     memset(&us->s.stats, 0, sizeof us->s.stats);
     if (s->pid == 0)
         return;
@@ -152,8 +154,6 @@ static void take_slot(struct master *m, struct upgrade_slot *us)
     s->log =
         logmux_new(m, us->log_fd, &(struct logsink_origin){s->kind->name, s->index, s->generation, s->pid});
     usage_begin(s);
-    s->obituary = own.obituary; /* is looked at anew */
-    s->recycle = own.recycle;
     logmux_keep(s->log, &s->obituary.words);
     logmux_restore(s->log, us->half, us->half_len, us->half_continued);
 }

@@ -26,7 +26,7 @@ static const char good[] =
     "\"lock_fd\":6,\"kinds\":{\"delivery\":{\"wanted\":4,\"by_hand\":true,\"deaths\":[1,2,3]},\"unknown\":{}},"
     "\"slots\":[{\"kind\":\"delivery\",\"state\":\"up\",\"index\":0,\"generation\":7,\"pid\":77,\"roll\":true,"
     "\"kill_reason\":null,\"note\":\"busy\",\"death\":{\"at_ms\":5,\"status\":9,\"reason\":\"kill\"},"
-    "\"deaths\":[{\"at_ms\":5,\"status\":9,\"reason\":\"kill\"}],"
+    "\"history\":[{\"at_ms\":5,\"status\":9,\"reason\":\"kill\"}],"
     "\"chan\":{\"fd\":13,\"in\":\"ce00\",\"out\":\"ce0000000101\",\"attached\":[{\"at\":0,\"fds\":[20,21]}]},"
     "\"log\":{\"fd\":14,\"half\":\"414243\"}},"
     "{\"kind\":\"delivery\",\"state\":\"wait\",\"index\":0,\"wait_ms\":250,\"replaces\":1}],"
