@@ -50,7 +50,8 @@ static enum exitcode parse(const char *text, size_t len, const struct msg_config
     if (bad != 0)
         tell(&errors);
     buf_fini(&errors);
-    return bad != 0 ? EXIT_CODE_CONFIG : EXIT_CODE_OK;
+    /* The master has checked this very text: what failed is this process, and the next one may do better. */
+    return bad != 0 ? EXIT_CODE_OSERR : EXIT_CODE_OK;
 }
 
 enum exitcode child_config_read(int fd, const struct msg_config *m, struct conf **out)

@@ -76,6 +76,8 @@ __attribute__((constructor)) static void map_page(int argc, char **argv)
     const char *kind = argc >= 3 && strcmp(argv[1], "-x") == 0    ? argv[2]
                        : argc >= 2 && strcmp(argv[1], "run") == 0 ? "master"
                                                                   : "";
+    if (strcmp(kind, "program") == 0) /* what it starts has an allocator of its own */
+        unsetenv("LD_PRELOAD");
     if (page != NULL && kind[0] != '\0' && strcmp(kind, page->kind) == 0 &&
         __atomic_compare_exchange_n(&page->claim, &one, 0, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         __atomic_store_n(&page->pid, loaded, __ATOMIC_RELEASE);

@@ -100,8 +100,8 @@ static void test_configurations_that_are_not_taken(void **state)
         {config_text, true, false, 0, EXIT_CODE_PROTOCOL, "not of the digest told"},
         {config_text, true, true, 1, EXIT_CODE_PROTOCOL, "not of the length told"},
         {"", true, true, 0, EXIT_CODE_PROTOCOL, "not of the length told"},
-        {"{\"nodes\":{}}", true, true, 0, EXIT_CODE_CONFIG, "config_invalid"},
-        {"{", true, true, 0, EXIT_CODE_CONFIG, "config_invalid"},
+        {"{\"nodes\":{}}", true, true, 0, EXIT_CODE_OSERR, "config_invalid"},
+        {"{", true, true, 0, EXIT_CODE_OSERR, "config_invalid"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         spawn(&full, -1);
