@@ -41,6 +41,7 @@ class FaultShim:
 
     def arm(self, call, nth, error=errno.EMFILE, kind=None, pid=None, keep=False, at_least=0):
         self.nth = nth
+        error = errno.ENOMEM if call == "malloc" else error
         pid = pid or (self.dray.pid if kind is None else 0)
         self.page[4:8] = bytes(4)
         self.page[:PAGE.size] = PAGE.pack(pid, 0, nth, error, 0, keep, 0, at_least, (kind or "").encode())
