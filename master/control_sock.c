@@ -119,7 +119,8 @@ static json_t *verb_scale(struct master *m, const json_t *request)
                       scale_most(k));
     const struct conf_master *c = &m->conf->master;
     return json_pack("{s:b,s:i,s:I}", "ok", 1, "wanted", (int)m->wanted[kind_id(k)], "wait_ms",
-                     (json_int_t)(c->health_boot_ms + c->drain_ms + c->health_kill_grace_ms));
+                     (json_int_t)c->health_boot_ms + (json_int_t)c->drain_ms +
+                         (json_int_t)c->health_kill_grace_ms);
 }
 
 static struct slot *named_program(struct master *m, const char *name)
