@@ -35,7 +35,7 @@ size_t msg_cap(unsigned type)
 
 size_t msg_n_fds(unsigned type)
 {
-    return type == MSG_CONFIG ? 1 : type == MSG_LINK ? 2 : 0;
+    return type == MSG_CONFIG || type == MSG_RELOAD ? 1 : type == MSG_LINK ? 2 : 0;
 }
 
 int msg_pack(struct buf *out, const struct msg *m)

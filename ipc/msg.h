@@ -125,6 +125,16 @@ struct msg_program {
     bool ready, degraded;
     char state[MSG_STATE_MAX]; /* a word for people; str_is_plain */
 };
+struct msg_reload { /* as in CONFIG */
+    uint32_t epoch;
+    uint64_t length;
+    unsigned char sha256[32];
+};
+struct msg_reloaded {
+    uint32_t epoch; /* of the RELOAD that is answered */
+    bool ok;
+    char text[MSG_TEXT_MAX]; /* why not; str_is_plain */
+};
 struct msg_batch {
     char id[ID_SIZE];
     uint32_t tries;
@@ -172,6 +182,8 @@ struct msg {
         struct msg_flush flush;
         struct msg_flush flushed;
         struct msg_program program;
+        struct msg_reload reload;
+        struct msg_reloaded reloaded;
         struct msg_batch batch;
         struct msg_credit credit;
         struct msg_stored stored;
@@ -202,8 +214,8 @@ int msg_pack_batch_head(unsigned char *head, size_t *head_len, uint32_t generati
 int msg_parse(const unsigned char *body, size_t len, enum msg_dir dir, struct msg *m, const char **why);
 
 const char *msg_name(unsigned type); /* "HELLO"; "?" for an unknown number */
-size_t
-msg_n_fds(unsigned type);      /* descriptors that a message of this type carries: CONFIG 1, LINK 2, else 0 */
+size_t msg_n_fds(
+    unsigned type); /* descriptors that a message of this type carries: CONFIG and RELOAD 1, LINK 2, else 0 */
 size_t msg_cap(unsigned type); /* 0 for an unknown number */
 
 #endif

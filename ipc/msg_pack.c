@@ -227,6 +227,21 @@ void msg_pack_pause(struct msg_out *o, const struct msg *m)
     put_bool(o, m->u.pause.paused);
 }
 
+void msg_pack_reload(struct msg_out *o, const struct msg *m)
+{
+    const struct msg_reload *r = &m->u.reload;
+    put_number(o, r->epoch);
+    put_number(o, r->length);
+    put_bytes(o, r->sha256, sizeof r->sha256);
+}
+
+void msg_pack_reloaded(struct msg_out *o, const struct msg *m)
+{
+    put_number(o, m->u.reloaded.epoch);
+    put_bool(o, m->u.reloaded.ok);
+    put_text(o, m->u.reloaded.text);
+}
+
 /* Batches go by msg_pack_batch_head; msg_pack refuses them before it comes here. */
 void msg_pack_batch(struct msg_out *o, const struct msg *m)
 {

@@ -202,6 +202,26 @@ bool msg_parse_program(struct mpwalk *w, struct msg *m, const char **why)
                    "PROGRAM: wrong field", why);
 }
 
+bool msg_parse_reload(struct mpwalk *w, struct msg *m, const char **why)
+{
+    struct msg_reload *r = &m->u.reload;
+    const char *sha;
+    uint32_t sha_len;
+    if (!number(w, &r->epoch) || !big(w, &r->length) || mpwalk_bytes(w, &sha, &sha_len) < 0 ||
+        sha_len != sizeof r->sha256)
+        return verdict(false, "RELOAD: wrong field", why);
+    memcpy(r->sha256, sha, sizeof r->sha256);
+    return true;
+}
+
+bool msg_parse_reloaded(struct mpwalk *w, struct msg *m, const char **why)
+{
+    struct msg_reloaded *r = &m->u.reloaded;
+    return verdict(number(w, &r->epoch) && flag(w, &r->ok) && text(w, r->text, sizeof r->text) &&
+                       str_is_plain(r->text, strlen(r->text)),
+                   "RELOADED: wrong field", why);
+}
+
 bool msg_parse_batch(struct mpwalk *w, struct msg *m, const char **why)
 {
     struct msg_batch *b = &m->u.batch;

@@ -16,6 +16,7 @@
 #include "master/pause.h"
 #include "master/peer.h"
 #include "master/reap.h"
+#include "master/reload.h"
 #include "master/sd.h"
 #include "master/state.h"
 
@@ -42,6 +43,7 @@ static const char *on_hello(struct slot *s, const struct msg *m)
     o->drain_ms = (uint32_t)ma->conf->master.drain_ms;
     if (chan_send(s->chan, &c, &ma->conf_fd, 1) < 0)
         return "it does not read";
+    s->epoch = ma->epoch;
     pause_tell(s);
     loglevel_tell(s);
     return NULL;
@@ -147,13 +149,20 @@ static const char *on_flushed(struct slot *s, const struct msg *m)
     return NULL;
 }
 
+static const char *on_reloaded(struct slot *s, const struct msg *m)
+{
+    reload_answered(s, &m->u.reloaded);
+    return NULL;
+}
+
 static const struct {
     enum msg_type type;
     handler_fn fn;
 } handlers[] = {
-    {MSG_HELLO, on_hello},     {MSG_READY, on_ready},   {MSG_BEAT, on_beat},       {MSG_EXTEND, on_extend},
-    {MSG_STATS, on_stats},     {MSG_UNLINK, on_unlink}, {MSG_DRAINED, on_drained}, {MSG_REAPED, on_reaped},
-    {MSG_PROGRAM, on_program}, {MSG_NOTE, on_note},     {MSG_FLUSHED, on_flushed},
+    {MSG_HELLO, on_hello},     {MSG_READY, on_ready},     {MSG_BEAT, on_beat},
+    {MSG_EXTEND, on_extend},   {MSG_STATS, on_stats},     {MSG_UNLINK, on_unlink},
+    {MSG_DRAINED, on_drained}, {MSG_REAPED, on_reaped},   {MSG_PROGRAM, on_program},
+    {MSG_NOTE, on_note},       {MSG_FLUSHED, on_flushed}, {MSG_RELOADED, on_reloaded},
 };
 
 static void refuse(struct slot *s, const char *why)

@@ -55,6 +55,7 @@ struct client {
     struct buf in, out;
     struct flush *flush; /* its question is answered when this is done */
     bool waits_upgrade;  /* ... or when the upgrade at hand has ended */
+    struct reload_wait *reload;
 };
 
 static json_t *refuse(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -155,25 +156,6 @@ static json_t *verb_restart(struct master *m, const json_t *request)
     return okay();
 }
 
-static json_t *verb_reload(struct master *m, const json_t *request)
-{
-    (void)request;
-    struct buf errors, kept;
-    buf_init(&errors, REQUEST_MAX);
-    buf_init(&kept, REQUEST_MAX);
-    enum exitcode code = reload_now(m, &errors, &kept);
-    json_t *reply = code == EXIT_CODE_OK ? okay() : refuse(code, "%.400s", buf_cstr(&errors));
-    json_t *restart = json_array();
-    char *save = NULL;
-    (void)buf_cstr(&kept);
-    for (char *key = strtok_r(kept.data, "\n", &save); key != NULL; key = strtok_r(NULL, "\n", &save))
-        json_array_append_new(restart, json_string(key));
-    json_object_set_new(reply, "restart", restart);
-    buf_fini(&errors);
-    buf_fini(&kept);
-    return reply;
-}
-
 static json_t *verb_stop(struct master *m, const json_t *request)
 {
     reconcile_stop(m, json_is_true(json_object_get(request, "now")), EXIT_CODE_OK);
@@ -225,19 +207,25 @@ static json_t *verb_upgrade(struct master *m, const json_t *request)
 static const struct {
     const char *name;
     json_t *(*fn)(struct master *m, const json_t *request);
-} verbs[] = {
-    {"status", verb_status},    {"scale", verb_scale},   {"restart", verb_restart},
-    {"reload", verb_reload},    {"stop", verb_stop},     {"dump", verb_dump},
-    {"level", loglevel_answer}, {"config", verb_config}, {"pause", verb_pause},
-    {"upgrade", verb_upgrade},  {"flush", NULL}, /* answered when every ingest process has sent on what it holds */
+} verbs
+    [] =
+        {
+            {"status", verb_status}, {"scale", verb_scale}, {"restart", verb_restart},
+            {"stop", verb_stop},     {"dump", verb_dump},   {"level", loglevel_answer},
+            {"config", verb_config}, {"pause", verb_pause}, {"upgrade", verb_upgrade},
+            {"flush", NULL},  /* answered when every ingest process has sent on what it holds */
+            {"reload", NULL}, /* answered when it is in force, or has failed */
 };
 
 /* NULL: the answer comes later, by what *later says. */
-enum later { LATER_NOT, LATER_FLUSH, LATER_UPGRADE };
+enum later { LATER_NOT, LATER_FLUSH, LATER_UPGRADE, LATER_RELOAD };
 
-static json_t *answer(struct master *m, const char *line, size_t len, enum later *later)
+static json_t *begin_reload(struct client *c, const json_t *request);
+
+static json_t *answer(struct client *c, const char *line, size_t len, enum later *later)
 {
     json_error_t error;
+    struct master *m = c->sock->master;
     json_t *request = json_loadb(line, len, JSON_REJECT_DUPLICATES, &error);
     const char *verb = json_string_value(json_object_get(request, "verb"));
     json_t *reply = NULL;
@@ -247,8 +235,13 @@ static json_t *answer(struct master *m, const char *line, size_t len, enum later
     for (size_t i = 0; verb != NULL && reply == NULL && i < sizeof verbs / sizeof *verbs; i++) {
         if (strcmp(verbs[i].name, verb) != 0)
             continue;
-        *later = verbs[i].fn == NULL ? LATER_FLUSH : LATER_UPGRADE;
-        reply = verbs[i].fn != NULL ? verbs[i].fn(m, request) : NULL;
+        *later = verbs[i].fn != NULL          ? LATER_UPGRADE
+                 : strcmp(verb, "flush") == 0 ? LATER_FLUSH
+                                              : LATER_RELOAD;
+        if (verbs[i].fn != NULL)
+            reply = verbs[i].fn(m, request);
+        else if (*later == LATER_RELOAD)
+            reply = begin_reload(c, request);
         turn_part(&m->turn, verbs[i].name);
     }
     if (reply == NULL && *later == LATER_NOT)
@@ -265,6 +258,7 @@ static void client_free(struct client *c)
     ev_io_stop(c->sock->master->loop, &c->io);
     fd_close(&fd);
     flush_cancel(c->flush);
+    reload_cancel(c->reload);
     buf_fini(&c->in);
     buf_fini(&c->out);
     list_remove(&c->link);
@@ -310,12 +304,12 @@ static bool serve_line(struct client *c, size_t len)
 {
     struct master *m = c->sock->master;
     enum later later;
-    json_t *reply = answer(m, c->in.data, len, &later);
+    json_t *reply = answer(c, c->in.data, len, &later);
     if (reply != NULL)
         return reply_with(c, reply);
     if (later == LATER_FLUSH)
         c->flush = flush_start(m, on_flushed, c);
-    else
+    else if (later == LATER_UPGRADE)
         c->waits_upgrade = true;
     return true;
 }
@@ -323,7 +317,7 @@ static bool serve_line(struct client *c, size_t len)
 static bool serve(struct client *c)
 {
     const char *end;
-    while (c->flush == NULL && !c->waits_upgrade && c->out.len == 0 && c->in.len > 0 &&
+    while (c->flush == NULL && c->reload == NULL && !c->waits_upgrade && c->out.len == 0 && c->in.len > 0 &&
            (end = memchr(c->in.data, '\n', c->in.len)) != NULL) {
         size_t len = (size_t)(end - c->in.data);
         if (!serve_line(c, len))
@@ -335,14 +329,42 @@ static bool serve(struct client *c)
     return true;
 }
 
+static void answer_late(struct client *c, json_t *reply)
+{
+    if (!reply_with(c, reply) || !flush(c) || !serve(c))
+        client_free(c);
+    else
+        watch(c);
+}
+
 static void on_flushed(void *arg)
 {
     struct client *c = arg;
     c->flush = NULL;
-    if (!reply_with(c, okay()) || !flush(c) || !serve(c))
-        client_free(c);
-    else
-        watch(c);
+    answer_late(c, okay());
+}
+
+static void on_reloaded(json_t *outcome, void *arg)
+{
+    struct client *c = arg;
+    c->reload = NULL;
+    answer_late(c, outcome);
+}
+
+static json_t *begin_reload(struct client *c, const json_t *request)
+{
+    struct master *m = c->sock->master;
+    if (json_is_true(json_object_get(request, "dry_run")))
+        return reload_preview(m);
+    if (!reload_may_be_asked(m))
+        return refuse(EXIT_CODE_TEMP, m->phase == MASTER_STOPPING ? "dray is stopping"
+                                                                  : "an upgrade is under way: ask again");
+    if (json_is_false(json_object_get(request, "wait"))) {
+        reload_ask(m);
+        return json_pack("{s:b,s:s,s:I}", "ok", 1, "result", "asked", "epoch", (json_int_t)m->epoch);
+    }
+    c->reload = reload_ask_and_wait(m, on_reloaded, c);
+    return NULL;
 }
 
 static void on_client(struct ev_loop *loop, ev_io *w, int revents)

@@ -10,6 +10,7 @@
 #include "common/base/version.h"
 #include "master/logsink.h"
 #include "master/reconcile.h"
+#include "master/reload.h"
 #include "master/sd.h"
 #include "master/slot.h"
 #include "master/state.h"
@@ -214,6 +215,7 @@ static void own_metrics(struct master *m)
     metric_set(metrics_series(m->own, METRIC_TURN_WORST, "start", NULL), (double)m->turn.worst_us / 1e6);
     metric_set(metrics_series(m->own, METRIC_TURN_WORST, "minute", NULL),
                (double)turn_minute_us(&m->turn) / 1e6);
+    reload_metrics(m);
     struct metric *lost = metrics_series(m->own, METRIC_LOG_DROPPED, NULL);
     metric_add(lost, logsink_dropped(m->sink) - metric_count(lost));
 }

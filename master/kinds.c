@@ -16,6 +16,21 @@ static bool wants_program(const struct conf *c, unsigned index)
     return conf_program_slot_name(c, index) != NULL;
 }
 
+static void on_difference(const struct conf_change *c, void *arg)
+{
+    static const char managed[] = "redis.managed.";
+    if (strncmp(c->key, managed, sizeof managed - 1) == 0)
+        *(bool *)arg = false;
+}
+
+static bool same_program(const struct conf *a, const struct conf *b, unsigned index)
+{
+    bool same = !conf_program_slot_differs(a, b, index);
+    if (conf_program_slot_is_redis(b, index))
+        conf_diff(a, b, on_difference, &same);
+    return same;
+}
+
 static unsigned count_ingest(const struct conf *c, unsigned cpus)
 {
     (void)cpus;
@@ -33,6 +48,7 @@ const struct kind kinds[KIND_COUNT] = {
                       .entry = program_main,
                       .count = count_program,
                       .wants = wants_program,
+                      .same = same_program,
                       .max = 1 + CONF_PROGRAMS_MAX,
                       .start_stage = 0,
                       .stop_stage = 3,

@@ -26,7 +26,9 @@ struct kind {
     bool sends, receives; /* batches: each sender is linked with each receiver */
     bool hears_health, hears_metrics;
     bool hands_back; /* holds locks in Redis that a sibling gives back when it dies */
-    bool exclusive;  /* never two at once: a replacement starts when the old one is gone */
+    /* Is what the configuration says of this process the same in both? NULL: concern.c decides for all of the kind. */
+    bool (*same)(const struct conf *a, const struct conf *b, unsigned index);
+    bool exclusive; /* never two at once: a replacement starts when the old one is gone */
 };
 
 extern const struct kind kinds[KIND_COUNT];

@@ -1,4 +1,4 @@
-/* listen - see listen.h. Start-up only: the one place where the master may wait (for an address in use). */
+/* listen - see listen.h. At the start, and only then, the master may wait (for an address in use). */
 #include "master/listen.h"
 
 #include <errno.h>
@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/addr.h"
@@ -25,6 +26,8 @@
 struct socket {
     int fd;
     enum kind_listen use;
+    char *text; /* as configured */
+    unsigned mode;
     char *unix_path; /* to be removed at the end, or NULL */
 };
 
@@ -115,59 +118,149 @@ static int bind_wait(const struct addr *a, unsigned mode)
     }
 }
 
-static int open_one(struct listen_set *l, enum kind_listen use, const char *key, const char *text,
-                    const char *mode)
+/* One that the configuration asks for. */
+struct wish {
+    enum kind_listen use;
+    const char *key, *text;
+    unsigned mode;
+};
+
+static size_t wishes_of(const struct conf *c, struct wish *w, size_t max)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->n_listeners && n < max; i++) {
+        const char *mode = c->listeners[i].mode;
+        w[n++] = (struct wish){KIND_LISTEN_INGEST, "ingest.listeners", c->listeners[i].address,
+                               mode != NULL ? (unsigned)strtoul(mode, NULL, 8) : CONSOLE_MODE};
+    }
+    if (c->master.processes_console > 0 && n < max)
+        w[n++] = (struct wish){KIND_LISTEN_CONSOLE, "console.address", c->console.address, CONSOLE_MODE};
+    return n;
+}
+
+static bool too_many(const struct conf *c)
+{
+    return c->n_listeners > LISTEN_MAX - 1; /* and the console's */
+}
+
+static void add(struct listen_set *l, const struct wish *w, int fd, bool own_file)
+{
+    struct socket *s = &l->sockets[l->n++];
+    *s = (struct socket){.fd = fd, .use = w->use, .text = xstrdup(w->text), .mode = w->mode};
+    if (own_file && str_starts(w->text, "unix:")) /* else the file is systemd's */
+        s->unix_path = xstrdup(w->text + strlen("unix:"));
+}
+
+static int open_one(struct listen_set *l, const struct wish *w)
 {
     struct addr a;
-    unsigned long bits = mode != NULL ? strtoul(mode, NULL, 8) : CONSOLE_MODE;
     int fd = -1;
     bool is_own = false;
-    if (l->n == LISTEN_MAX)
-        errno = E2BIG;
-    else if (addr_parse(text, &a) == 0 && (fd = find_inherited(l, &a)) < 0) {
-        fd = bind_wait(&a, (unsigned)bits);
+    if (addr_parse(w->text, &a) == 0 && (fd = find_inherited(l, &a)) < 0) {
+        fd = bind_wait(&a, w->mode);
         is_own = true;
     }
     if (fd < 0) {
-        log_crit("listen_failed", "key=%s address=%s err=%s remedy=%s", key, log_q(text),
+        log_crit("listen_failed", "key=%s address=%s err=%s remedy=%s", w->key, log_q(w->text),
                  log_q(strerror(errno)), log_q(remedy(errno)));
         return -1;
     }
-    struct socket *s = &l->sockets[l->n++];
-    *s = (struct socket){.fd = fd, .use = use};
-    if (is_own && str_starts(text, "unix:")) /* else the file is systemd's */
-        s->unix_path = xstrdup(text + strlen("unix:"));
+    add(l, w, fd, is_own);
     return 0;
 }
 
 struct listen_set *listen_open(const struct conf *c)
 {
     struct listen_set *l = xcalloc(1, sizeof *l);
+    struct wish wishes[LISTEN_MAX];
+    size_t n = wishes_of(c, wishes, LISTEN_MAX);
     int bad = 0;
     take_inherited(l);
-    for (size_t i = 0; i < c->n_listeners; i++)
-        bad |= open_one(l, KIND_LISTEN_INGEST, "ingest.listeners", c->listeners[i].address,
-                        c->listeners[i].mode);
-    if (c->master.processes_console > 0)
-        bad |= open_one(l, KIND_LISTEN_CONSOLE, "console.address", c->console.address, NULL);
+    if (too_many(c)) {
+        log_crit("listen_failed", "key=ingest.listeners max=%d", LISTEN_MAX - 1);
+        bad = -1;
+    }
+    for (size_t i = 0; i < n; i++)
+        bad |= open_one(l, &wishes[i]);
     close_unused(l);
     if (bad == 0)
         return l;
-    listen_close(l);
+    listen_close(l, NULL);
     return NULL;
 }
 
-void listen_close(struct listen_set *l)
+static bool has_file(const struct listen_set *l, const char *path)
+{
+    for (size_t i = 0; l != NULL && i < l->n; i++)
+        if (l->sockets[i].unix_path != NULL && strcmp(l->sockets[i].unix_path, path) == 0)
+            return true;
+    return false;
+}
+
+void listen_close(struct listen_set *l, const struct listen_set *kept)
 {
     if (l == NULL)
         return;
     for (size_t i = 0; i < l->n; i++) {
-        fd_close(&l->sockets[i].fd);
-        if (l->sockets[i].unix_path != NULL)
-            (void)unlink(l->sockets[i].unix_path);
-        free(l->sockets[i].unix_path);
+        struct socket *s = &l->sockets[i];
+        fd_close(&s->fd);
+        if (s->unix_path != NULL && !has_file(kept, s->unix_path))
+            (void)unlink(s->unix_path);
+        free(s->unix_path);
+        free(s->text);
     }
     free(l);
+}
+
+/* The socket that stands there already, a second descriptor of it. */
+static int share(const struct listen_set *old, bool used[LISTEN_MAX], const struct wish *w, bool *own_file)
+{
+    for (size_t i = 0; i < old->n; i++) {
+        const struct socket *s = &old->sockets[i];
+        if (used[i] || s->use != w->use || s->text == NULL || strcmp(s->text, w->text) != 0)
+            continue;
+        used[i] = true;
+        *own_file = s->unix_path != NULL;
+        return fcntl(s->fd, F_DUPFD_CLOEXEC, 0);
+    }
+    errno = ENOENT;
+    return -1;
+}
+
+struct listen_set *listen_change(const struct listen_set *old, const struct conf *c, struct buf *errors)
+{
+    struct listen_set *l = xcalloc(1, sizeof *l);
+    struct wish wishes[LISTEN_MAX];
+    size_t n = wishes_of(c, wishes, LISTEN_MAX);
+    bool used[LISTEN_MAX] = {false}, bad = too_many(c);
+    if (bad)
+        (void)buf_printf(errors, "ingest.listeners: more than %d\n", LISTEN_MAX - 1);
+    for (size_t i = 0; i < n; i++) {
+        const struct wish *w = &wishes[i];
+        struct addr a;
+        bool own_file = true;
+        int fd = share(old, used, w, &own_file);
+        if (fd < 0 && errno == ENOENT && addr_parse(w->text, &a) == 0)
+            fd = addr_listen(&a, LISTEN_BACKLOG, w->mode);
+        if (fd >= 0) {
+            add(l, w, fd, own_file);
+            continue;
+        }
+        (void)buf_printf(errors, "%s: cannot listen at %s: %s; %s\n", w->key, w->text, strerror(errno),
+                         remedy(errno));
+        bad = true;
+    }
+    if (!bad)
+        return l;
+    listen_close(l, old);
+    return NULL;
+}
+
+void listen_set_modes(const struct listen_set *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (l->sockets[i].unix_path != NULL)
+            (void)chmod(l->sockets[i].unix_path, l->sockets[i].mode);
 }
 
 size_t listen_fds_for(const struct listen_set *l, enum kind_listen use, int *fds, size_t max)
@@ -219,4 +312,16 @@ int listen_restore(struct listen_set *l, int fd, enum kind_listen use, const cha
     l->sockets[l->n++] =
         (struct socket){.fd = fd, .use = use, .unix_path = unix_path != NULL ? xstrdup(unix_path) : NULL};
     return 0;
+}
+
+void listen_name(struct listen_set *l, const struct conf *c)
+{
+    struct wish wishes[LISTEN_MAX];
+    size_t n = wishes_of(c, wishes, LISTEN_MAX);
+    for (size_t i = 0; i < l->n; i++) {
+        bool known = i < n && wishes[i].use == l->sockets[i].use;
+        free(l->sockets[i].text);
+        l->sockets[i].text = xstrdup(known ? wishes[i].text : "");
+        l->sockets[i].mode = known ? wishes[i].mode : CONSOLE_MODE;
+    }
 }

@@ -83,9 +83,6 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
         m->loop_lag_ms = lag;
     if (lag > m->loop_lag_worst_ms)
         m->loop_lag_worst_ms = lag;
-    if (m->reload_pending)
-        reload_later(m);
-    turn_part(&m->turn, "reload");
     if (++turns % (1000 / TICK_MS) == 0) {
         m->loop_lag_ms = lag;
         peer_introduce_all(m);
@@ -151,7 +148,7 @@ static int set_up(struct master *m)
         (m->control_sock = control_sock_open(m)) == NULL || confine_start(m, &m->exit_code) < 0)
         return -1;
     m->exit_code = EXIT_CODE_OSERR;
-    if (reload_seal(m) < 0)
+    if (reload_start(m) < 0)
         return -1;
     m->exit_code = EXIT_CODE_OK;
     return 0;
@@ -161,10 +158,11 @@ static void tear_down(struct master *m)
 {
     struct slot *s;
     list_foreach(s, &m->slots, struct slot, link) slot_free(s);
+    reload_end(m);
     control_sock_close(m->control_sock);
     confine_stop(m);
     upgrade_free(m->upgrade);
-    listen_close(m->listen);
+    listen_close(m->listen, NULL);
     if (m->exit_code == EXIT_CODE_OK)
         log_info("stopped", "");
     else

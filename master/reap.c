@@ -81,6 +81,8 @@ static void bury(struct slot *s, int status, const struct obituary_used *used)
     bool in_order = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_CODE_OK;
     if (s->kind->hands_back && (!in_order || s->left > 0) && s->ready_ms != 0)
         keep_locks(s);
+    s->boot_deaths = s->ready_ms == 0 ? s->boot_deaths + 1 : 0;
+    s->epoch = 0;
     s->pid = 0;
     s->note[0] = '\0';
     memset(&s->program, 0, sizeof s->program);

@@ -13,11 +13,11 @@
 #include "common/base/log.h"
 #include "master/health.h"
 #include "master/reap.h"
+#include "master/reload.h"
 #include "master/sd.h"
 #include "master/state.h"
 
-#define STAGES     4
-#define ROLL_TRIES 3 /* early deaths of a successor before the old process is kept */
+#define STAGES 4
 
 /* ------------------------------------------------------------------ looking */
 
@@ -132,36 +132,38 @@ static void make_missing(struct master *m)
                 slot_new(m, &kinds[i], n);
 }
 
+/* Nothing to hand over: what starts next has the new configuration. */
+static void start_anew(struct slot *s)
+{
+    s->roll = false;
+    restart_forget(&s->restart);
+    if (s->state == SLOT_FAIL || s->state == SLOT_WAIT || s->state == SLOT_BOOT)
+        slot_event(s, SLOT_EV_UNWANT);
+}
+
 /* One replacement at a time in the whole host. */
 static void advance_roll(struct master *m)
 {
     struct slot *s;
-    if (m->phase != MASTER_RUNNING)
+    bool busy = false;
+    if (m->phase == MASTER_STOPPING)
         return;
-    list_foreach(s, &m->slots, struct slot,
-                 link) if (s->replaces != NULL || (s->roll && is_alone(s) && s->state == SLOT_DRAIN)) return;
     list_foreach(s, &m->slots, struct slot, link)
     {
-        if (!s->roll)
+        bool leaves = is_alone(s) && (s->state == SLOT_UP || s->state == SLOT_DRAIN);
+        if (s->roll && s->state != SLOT_UP && !leaves)
+            start_anew(s);
+        busy = busy || s->replaces != NULL || (s->roll && s->state == SLOT_DRAIN);
+    }
+    list_foreach(s, &m->slots, struct slot, link)
+    {
+        if (!s->roll || busy)
             continue;
-        if (is_alone(s)) {
-            if (s->state != SLOT_IDLE && s->state != SLOT_WAIT && s->state != SLOT_FAIL)
-                return; /* should_run() has drained it, or is about to */
-            restart_forget(&s->restart);
-            s->roll = false;
-            return;
-        }
-        if (s->state != SLOT_UP) { /* nothing to hand over: what starts next has the new configuration */
-            s->roll = false;
-            restart_forget(&s->restart);
-            if (s->state == SLOT_FAIL || s->state == SLOT_WAIT)
-                slot_event(s, SLOT_EV_UNWANT);
-            else if (s->state == SLOT_BOOT)
-                slot_event(s, SLOT_EV_UNWANT);
-            continue;
-        }
+        if (is_alone(s))
+            return; /* should_run() drains it */
         struct slot *next = slot_new(m, s->kind, s->index);
         next->replaces = s;
+        next->reload_concerned = s->reload_concerned;
         return;
     }
 }
@@ -176,6 +178,7 @@ static void abort_roll(struct slot *next, const char *why)
     recycle_failed(next->replaces);
     list_foreach(s, &m->slots, struct slot, link) s->roll = false;
     slot_event(next, SLOT_EV_UNWANT);
+    reload_roll_failed(next, why);
 }
 
 static void turn_successor(struct slot *s)
@@ -200,7 +203,7 @@ static void turn_successor(struct slot *s)
         health_changed(s->master);
     } else if (s->state == SLOT_FAIL) {
         abort_roll(s, "it cannot work");
-    } else if (s->state == SLOT_WAIT && s->restart.early >= ROLL_TRIES) {
+    } else if (s->state == SLOT_WAIT && s->boot_deaths >= RECONCILE_ROLL_TRIES) {
         abort_roll(s, "it dies before it is ready");
     }
 }
@@ -229,6 +232,8 @@ static void turn(struct master *m)
 void reconcile(struct master *m)
 {
     unsigned stage;
+    reload_turn(m);
+    turn_part(&m->turn, "reload");
     do { /* a stage that stands, or is gone, begins the next one at once */
         stage = m->stage;
         if (m->phase == MASTER_STARTING)
@@ -240,7 +245,6 @@ void reconcile(struct master *m)
     bool rolling = reconcile_rolling(m);
     if (m->rolling && !rolling) {
         log_info("replaced", "epoch=%u", m->epoch);
-        sd_notify_text("READY=1");
     }
     m->rolling = rolling;
 }

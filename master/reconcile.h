@@ -9,6 +9,8 @@
 
 struct master;
 
+#define RECONCILE_ROLL_TRIES 3 /* early deaths of a successor before the old process is kept */
+
 void reconcile(struct master *m);
 
 /* What slots tell. */

@@ -62,11 +62,11 @@ void scale_start(struct master *m)
         m->wanted[i] = from_conf(m, &kinds[i]);
 }
 
-static void on_difference(const char *path, enum conf_apply apply, void *arg)
+static void on_difference(const struct conf_change *c, void *arg)
 {
     static const char section[] = "master.processes.";
     bool *by_hand = arg;
-    (void)apply;
+    const char *path = c->path;
     if (strncmp(path, section, sizeof section - 1) != 0)
         return;
     for (int i = 0; i < KIND_COUNT; i++)

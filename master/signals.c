@@ -48,9 +48,9 @@ static const struct {
     const char *what;
     void (*fn)(struct master *m);
 } table[] = {
-    {SIGTERM, "stop", do_stop},       {SIGINT, "stop", do_stop},        {SIGQUIT, "stop now", do_stop_now},
-    {SIGHUP, "reload", reload_later}, {SIGUSR1, "reopen", do_reopen},   {SIGUSR2, "upgrade", upgrade_later},
-    {SIGTTIN, "one more", do_more},   {SIGTTOU, "one fewer", do_fewer},
+    {SIGTERM, "stop", do_stop},     {SIGINT, "stop", do_stop},        {SIGQUIT, "stop now", do_stop_now},
+    {SIGHUP, "reload", reload_ask}, {SIGUSR1, "reopen", do_reopen},   {SIGUSR2, "upgrade", upgrade_later},
+    {SIGTTIN, "one more", do_more}, {SIGTTOU, "one fewer", do_fewer},
 };
 
 #define SIGNALS (sizeof table / sizeof *table)

@@ -72,6 +72,9 @@ struct slot {
     struct obituary obituary; /* what is known for it */
     bool lag_told;            /* that it lags, in this episode */
     unsigned n_linked;
+    uint32_t epoch;      /* generation of the configuration it has; 0: none yet */
+    uint32_t told_epoch; /* of the RELOAD it has not answered yet; 0: none */
+    uint64_t told_ms;    /* monotonic */
 
     /* Over incarnations. */
     struct restart restart;
@@ -83,6 +86,9 @@ struct slot {
     bool
         hand_over; /* of an exclusive kind: the successor takes over what it keeps, so both may run meanwhile */
     bool ever_ready;
+    unsigned boot_deaths;  /* in a row, never READY */
+    bool reload_excused;   /* was not up when the reload began: that it does not come up proves nothing */
+    bool reload_concerned; /* the reload is about this process */
     bool retired;          /* replaced: ends, and is freed */
     struct slot *replaces; /* a successor under way: the slot that goes when this is up */
 };

@@ -90,6 +90,7 @@ void slot_act_up(struct slot *s)
 {
     s->ready_ms = clock_mono_ms();
     s->ever_ready = true;
+    s->boot_deaths = 0;
     enter(s, SLOT_UP, policy(s)->health_hang_ms);
     log_info("child_ready", "child_kind=%s child_slot=%u child_gen=%u child_pid=%d boot_ms=%llu",
              SLOT_ARGS(s), (unsigned long long)(s->ready_ms - s->spawned_ms));

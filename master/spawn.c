@@ -161,6 +161,7 @@ int spawn_child(struct slot *s)
     buf_reset(&s->stats);
     s->stats_parts = 0;
     s->configured = false;
+    s->epoch = s->told_epoch = 0;
     buf_reset(&s->metrics);
     s->metrics_part = 0;
     s->chan = control_open(s, control[0]);

@@ -22,6 +22,7 @@ struct slot;
 struct listen_set;
 struct logsink;
 struct logstream;
+struct reload;
 struct control_sock;
 struct confine;
 struct upgrade;
@@ -37,8 +38,9 @@ struct master {
 
     /* The configuration in force, and as it is handed to children. */
     struct conf *conf;
-    uint32_t epoch; /* rises with each reload */
-    int conf_fd;    /* sealed memfd */
+    uint32_t epoch;      /* its generation: rises with each reload that changes something */
+    uint32_t last_epoch; /* given; never given again */
+    int conf_fd;         /* sealed memfd */
     uint64_t conf_len;
     unsigned char conf_sha256[32];
 
@@ -53,7 +55,6 @@ struct master {
     unsigned stage;            /* start stage reached, or stop stage under way */
     uint64_t stop_deadline_ms; /* monotonic */
     struct restart_window deaths[KIND_COUNT];
-    bool reload_pending;       /* asked for while it could not be done */
     bool rolling;              /* replacements were under way in the turn before */
     bool degraded[KIND_COUNT]; /* told */
 
@@ -64,6 +65,8 @@ struct master {
     struct list flushes; /* struct flush */
     uint32_t last_flush;
 
+    struct reload *reload;
+    bool reload_pending; /* asked for while it could not be done */
     struct listen_set *listen;
     struct logsink *sink;
     struct logstream *own_log; /* of this process itself */

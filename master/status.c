@@ -12,6 +12,7 @@
 #include "master/pause.h"
 #include "master/procstat.h"
 #include "master/reconcile.h"
+#include "master/reload.h"
 #include "master/slot.h"
 #include "master/state.h"
 #include "master/upgrade.h"
@@ -69,6 +70,7 @@ static json_t *process_json(const struct slot *s, uint64_t now)
     json_object_set_new(o, "generation", integer(s->pid != 0 ? s->generation : 0));
     json_object_set_new(o, "pid", integer((uint64_t)s->pid));
     json_object_set_new(o, "state", json_string(slot_state_name(s->state)));
+    json_object_set_new(o, "epoch", integer(s->epoch));
     json_object_set_new(o, "uptime_ms", integer(s->pid != 0 ? now - s->spawned_ms : 0));
     json_object_set_new(o, "boot_ms",
                         integer(s->pid != 0 && s->ready_ms != 0 ? s->ready_ms - s->spawned_ms : 0));
@@ -243,6 +245,7 @@ json_t *status_json(const struct master *m)
     json_object_set_new(o, "uptime_ms", integer(now - m->started_ms));
     json_object_set_new(o, "epoch", integer(m->epoch));
     json_object_set_new(o, "clock_ms", integer(now)); /* rates: of two answers */
+    json_object_set_new(o, "reload", reload_json(m));
     json_object_set_new(o, "rolling", json_boolean(reconcile_rolling(m)));
     json_array_append_new(processes, master_json(m, now));
     list_foreach(s, &m->slots, struct slot, link) json_array_append_new(processes, process_json(s, now));

@@ -23,6 +23,7 @@
 #include "master/logmux.h"
 #include "master/logsink.h"
 #include "master/reconcile.h"
+#include "master/reload.h"
 #include "master/sd.h"
 #include "master/signals.h"
 #include "master/spawn.h"
@@ -217,7 +218,7 @@ static void begin(struct master *m, const char *binary)
 
 static bool may_begin(const struct master *m)
 {
-    return m->phase == MASTER_RUNNING && !reconcile_rolling(m) && !m->reload_pending;
+    return m->phase == MASTER_RUNNING && !reconcile_rolling(m) && !reload_is_under_way(m);
 }
 
 void upgrade_later(struct master *m)

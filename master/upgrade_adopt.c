@@ -1,5 +1,6 @@
 /* upgrade_adopt - see upgrade_adopt.h. */
 #include "master/upgrade_adopt.h"
+#include "master/reload.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -185,6 +186,7 @@ static void take_plain(struct master *m, const struct upgrade_state *st)
     m->run = from->run;
     memcpy(m->node, from->node, sizeof m->node);
     m->epoch = from->epoch;
+    m->last_epoch = from->last_epoch;
     m->started_ms = from->started_ms;
     m->conf_fd = st->conf_fd;
     m->conf_len = from->conf_len;
@@ -236,6 +238,8 @@ static void take_lists(struct master *m, const struct upgrade_state *st)
     for (size_t i = 0; i < st->n_sockets; i++)
         if (listen_restore(m->listen, st->sockets[i].fd, st->sockets[i].use, st->sockets[i].unix_path) < 0)
             upgrade_back_go("a listening socket is none");
+    listen_name(m->listen, m->conf);
+    reload_adopt(m);
     m->control_sock = control_sock_restore(m, st->control_fd, st->control_dev, st->control_ino);
     for (size_t i = 0; i < st->n_clients; i++)
         control_sock_restore_client(m->control_sock, &st->clients[i]);

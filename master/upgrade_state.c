@@ -27,6 +27,7 @@ static const struct upgrade_field master_rows[] = {
     UPGRADE_FIELD(master, U64, run),
     UPGRADE_FIELD(master, TEXT, node),
     UPGRADE_FIELD(master, UINT, epoch),
+    UPGRADE_FIELD(master, UINT, last_epoch),
     UPGRADE_FIELD(master, U64, started_ms),
     UPGRADE_FIELD(master, U64, conf_len),
     UPGRADE_FIELD(master, UINT, last_generation),
@@ -55,6 +56,7 @@ static const struct upgrade_field slot_rows[] = {
     UPGRADE_FIELD(slot, U64, restarts),     UPGRADE_FIELD(slot, U64, drain_ms),
     UPGRADE_FIELD(slot, BOOL, roll),        UPGRADE_FIELD(slot, BOOL, ever_ready),
     UPGRADE_FIELD(slot, BOOL, retired),     UPGRADE_FIELD(slot, BOOL, hand_over),
+    UPGRADE_FIELD(slot, UINT, epoch),       UPGRADE_FIELD(slot, UINT, boot_deaths),
 };
 static const struct upgrade_field program_rows[] = {
     UPGRADE_FIELD(msg_program, UINT, pid),      UPGRADE_FIELD(msg_program, U64, started_ms),

@@ -122,7 +122,7 @@ static enum exitcode on_config(struct child *c, const struct msg *m, const int *
         log_error("config_again", "epoch=%u", k->epoch);
         return EXIT_CODE_PROTOCOL;
     }
-    enum exitcode code = child_config_read(fds[0], k, &c->conf);
+    enum exitcode code = child_config_read(fds[0], k->length, k->sha256, &c->conf);
     if (code != EXIT_CODE_OK)
         return code;
     if (k->listeners != c->listeners || k->beat_ms == 0) {
@@ -141,6 +141,45 @@ static enum exitcode on_config(struct child *c, const struct msg *m, const int *
     snprintf(c->token, sizeof c->token, "%s.%llu.%u.%u", c->node, (unsigned long long)k->run, c->slot,
              c->generation);
     return start(c);
+}
+
+/* Takes the new values; the old ones are in *fresh afterwards. */
+static int take_conf(struct child *c, struct conf *fresh)
+{
+    conf_take(c->conf, fresh);
+    if (c->kind->reload != NULL && c->kind->reload(c, fresh, c->state) < 0) {
+        conf_take(c->conf, fresh);
+        return -1;
+    }
+    const struct conf_master *m = &c->conf->master;
+    if (c->conf->log.level != fresh->log.level) /* else the level stays that was set at run time */
+        log_set_level((enum log_level)c->conf->log.level);
+    c->drain_ms = (uint32_t)m->drain_ms;
+    if (c->beat_ms != (uint32_t)m->health_beat_ms) {
+        c->beat_ms = (uint32_t)m->health_beat_ms;
+        child_beat_again(c);
+    }
+    return 0;
+}
+
+static enum exitcode on_reload(struct child *c, const struct msg *m, const int *fds)
+{
+    const struct msg_reload *k = &m->u.reload;
+    struct msg answer = {.type = MSG_RELOADED, .generation = c->generation};
+    struct conf *fresh = NULL;
+    answer.u.reloaded.epoch = k->epoch;
+    if (child_config_read(fds[0], k->length, k->sha256, &fresh) != EXIT_CODE_OK)
+        str_copy(answer.u.reloaded.text, "it cannot read the configuration", MSG_TEXT_MAX);
+    else if (!c->draining && take_conf(c, fresh) < 0)
+        str_copy(answer.u.reloaded.text, "it cannot take the configuration while it runs", MSG_TEXT_MAX);
+    else
+        answer.u.reloaded.ok = true;
+    conf_free(fresh);
+    if (answer.u.reloaded.ok)
+        c->epoch = k->epoch;
+    log_info("reloaded", "epoch=%u ok=%s", k->epoch, answer.u.reloaded.ok ? "yes" : "no");
+    say(c, &answer);
+    return EXIT_CODE_OK;
 }
 
 static enum exitcode not_wanted(const struct msg *m)
@@ -244,10 +283,10 @@ static const struct {
     bool early; /* may come before CONFIG */
     enum exitcode (*fn)(struct child *c, const struct msg *m, const int *fds);
 } handlers[] = {
-    {MSG_CONFIG, true, on_config},  {MSG_LINK, false, on_link}, {MSG_METRICS, false, on_metrics},
-    {MSG_DRAIN, true, on_drain},    {MSG_STOP, true, on_stop},  {MSG_LEVEL, false, on_level},
-    {MSG_HEALTH, false, on_health}, {MSG_REAP, false, on_reap}, {MSG_FLUSH, false, on_flush},
-    {MSG_PAUSE, false, on_pause},
+    {MSG_CONFIG, true, on_config},  {MSG_LINK, false, on_link},     {MSG_METRICS, false, on_metrics},
+    {MSG_DRAIN, true, on_drain},    {MSG_STOP, true, on_stop},      {MSG_LEVEL, false, on_level},
+    {MSG_HEALTH, false, on_health}, {MSG_REAP, false, on_reap},     {MSG_FLUSH, false, on_flush},
+    {MSG_PAUSE, false, on_pause},   {MSG_RELOAD, false, on_reload},
 };
 
 static bool is_for_me(const struct child *c, const struct msg *m)

@@ -1,6 +1,6 @@
 /* child - what every child process does, so that a kind is only its own work.
  *
- * Checks the inherited descriptors, says HELLO, reads CONFIG (verifies the memfd's length and SHA-256), calls the
+ * Checks the inherited descriptors, says HELLO, reads CONFIG and RELOAD (verifies the memfd's length and SHA-256), calls the
  * kind's start; says READY when the kind says so; sends BEAT (loop lag, in hand, Redis client ids) and STATS each
  * beat; passes LINK, DRAIN, HEALTH, METRICS, REAP on; ends on STOP. When the master is gone (EOF on the control
  * socket) it drains for at most CHILD_ORPHAN_MS and exits 81. SIGTERM from outside is a drain of its own.
@@ -39,6 +39,13 @@ struct child_kind {
     /* Send on what is in hand; child_flushed(id) once all of it has left. */
     void (*flush)(struct child *c, uint32_t id, void *state);
     void (*pause)(struct child *c, const struct msg_pause *m, void *state);
+    /* The configuration holds other values: child_config, the lists in it and their elements stand where they stood
+     * (conf_take), but a list with other members has moved, and texts that differ have. Whatever points to those must be
+     * set anew: *old is freed behind this. A kind is told only when no key that it would have to be replaced for has
+     * changed. -1: it cannot be done, the process will be replaced; it
+     * points to nothing of the new values. NULL: every key that concerns the kind is read where it
+     * is needed. Not called while draining. */
+    int (*reload)(struct child *c, const struct conf *old, void *state);
     /* Each of the above may call child_exit. Fills in in_hand and the client ids before each beat. */
     void (*beat)(struct child *c, struct msg_beat *m, void *state);
     /* The process dies by a bug: names what is in hand with crash_put_held. It may only read. */

@@ -126,6 +126,16 @@ void child_beat_start(struct child *c)
     beat(c);
 }
 
+void child_beat_again(struct child *c)
+{
+    if (!c->ready)
+        return;
+    c->beat.timer.repeat = c->beat_ms / 1e3;
+    c->beat.due_us = clock_mono_us() + (uint64_t)c->beat_ms * 1000;
+    ev_timer_again(c->loop, &c->beat.timer);
+    beat(c);
+}
+
 void child_beat_drained(struct child *c)
 {
     stats_send(c);

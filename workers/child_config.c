@@ -15,15 +15,15 @@
 #define ERRORS_MAX (64u << 10)
 #define SEALS      (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
-static const char *what_is_wrong(int fd, const struct msg_config *m)
+static const char *what_is_wrong(int fd, uint64_t length)
 {
     struct stat st;
     int seals = fcntl(fd, F_GET_SEALS);
     if (seals < 0 || (seals & SEALS) != SEALS)
         return "not sealed";
-    if (fstat(fd, &st) < 0 || st.st_size <= 0 || (uint64_t)st.st_size != m->length)
+    if (fstat(fd, &st) < 0 || st.st_size <= 0 || (uint64_t)st.st_size != length)
         return "not of the length told";
-    if (m->length > CONFIG_MAX)
+    if (length > CONFIG_MAX)
         return "too long";
     return NULL;
 }
@@ -36,11 +36,11 @@ static void tell(struct buf *errors)
         log_crit("config_invalid", "msg=%s", log_q(line));
 }
 
-static enum exitcode parse(const char *text, size_t len, const struct msg_config *m, struct conf **out)
+static enum exitcode parse(const char *text, size_t len, const unsigned char *sha256, struct conf **out)
 {
     unsigned char digest[SHA256_DIGEST_LENGTH];
     SHA256((const unsigned char *)text, len, digest);
-    if (memcmp(digest, m->sha256, sizeof digest) != 0) {
+    if (memcmp(digest, sha256, sizeof digest) != 0) {
         log_crit("config_broken", "reason=%s", log_q("not of the digest told"));
         return EXIT_CODE_PROTOCOL;
     }
@@ -54,15 +54,15 @@ static enum exitcode parse(const char *text, size_t len, const struct msg_config
     return bad != 0 ? EXIT_CODE_OSERR : EXIT_CODE_OK;
 }
 
-enum exitcode child_config_read(int fd, const struct msg_config *m, struct conf **out)
+enum exitcode child_config_read(int fd, uint64_t length, const unsigned char sha256[32], struct conf **out)
 {
-    const char *wrong = what_is_wrong(fd, m);
+    const char *wrong = what_is_wrong(fd, length);
     if (wrong != NULL) {
         log_crit("config_broken", "reason=%s", log_q(wrong));
         fd_close(&fd);
         return EXIT_CODE_PROTOCOL;
     }
-    size_t len = (size_t)m->length; /* the seals keep it that long: no SIGBUS */
+    size_t len = (size_t)length; /* the seals keep it that long: no SIGBUS */
     void *text = mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, 0);
     int error = errno;
     fd_close(&fd);
@@ -70,7 +70,7 @@ enum exitcode child_config_read(int fd, const struct msg_config *m, struct conf 
         log_crit("config_unreadable", "error=%s", log_q(strerror(error)));
         return EXIT_CODE_OSERR;
     }
-    enum exitcode code = parse(text, len, m, out);
+    enum exitcode code = parse(text, len, sha256, out);
     (void)munmap(text, len);
     return code;
 }

@@ -71,11 +71,13 @@ void child_boot_core(bool wanted);
 
 /* child_config.c: checks the memfd against what the message says and reads the configuration out of it. Closes fd.
  * OK, or the code to end with (told in the log). */
-enum exitcode child_config_read(int fd, const struct msg_config *m, struct conf **out);
+enum exitcode child_config_read(int fd, uint64_t length, const unsigned char sha256[32], struct conf **out);
 
 /* child_beat.c: BEAT with the loop's lag, and STATS, from now on. */
 void child_beat_start(struct child *c);
 void child_beat_last(struct child *c); /* what was counted since the last beat */
+/* c->beat_ms is another one: the next beat comes at once. */
+void child_beat_again(struct child *c);
 /* Sends on where the socket was full. */
 void child_beat_drained(struct child *c);
 

@@ -161,9 +161,21 @@ int conf_dump(const struct conf *c, bool masked, struct buf *out);
 void conf_free(struct conf *c);
 
 enum conf_apply { CONF_APPLY_LIVE, CONF_APPLY_ROLL, CONF_APPLY_RESTART };
-/* Calls fn for every key whose value differs; path is the full one ("ingest.flush_at"), "sources" etc. for lists. */
-typedef void (*conf_diff_fn)(const char *path, enum conf_apply apply, void *arg);
+struct conf_change {
+    const char *section; /* "ingest", "destinations" */
+    const char
+        *key; /* as in the table of keys: "ingest.flush_at", "destinations[].url"; "destinations": elements
+                            have come, gone or changed places */
+    const char *path; /* for people: "destinations.crm.url" */
+    enum conf_apply apply;
+};
+/* Calls fn for every key whose value differs. */
+typedef void (*conf_diff_fn)(const struct conf_change *change, void *arg);
 void conf_diff(const struct conf *a, const struct conf *b, conf_diff_fn fn, void *arg);
+/* Exchanges what differs, so that `to` says what `from` said, in place: *to, and the elements of its lists, stay where
+ * they are. But a list whose elements have come, gone or changed places is exchanged whole;
+ * texts that are the same stay even then, of an element that stays in its place. `from` holds the old values. */
+void conf_take(struct conf *to, struct conf *from);
 
 /* Prints every key as YAML with its default and help: etc/dray.yaml is checked against it. */
 int conf_document(struct buf *out);

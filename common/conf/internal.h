@@ -76,6 +76,7 @@ void conf_value_set_default(const struct conf_row *row, void *section);
 /* The field as a JSON value; masked hides secrets and the credentials inside URLs. */
 int conf_value_put(const struct conf_row *row, const void *section, bool masked, struct buf *out);
 bool conf_value_equal(const struct conf_row *row, const void *a, const void *b);
+void conf_value_swap(const struct conf_row *row, void *a, void *b);
 void conf_value_free(const struct conf_row *row, void *section);
 /* Printable UTF-8 in one line? NULL, or what is wrong. */
 const char *conf_value_bad_text(const char *text, size_t len);

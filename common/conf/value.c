@@ -402,6 +402,41 @@ bool conf_value_equal(const struct conf_row *row, const void *a, const void *b)
     panic("conf: type %d", row->type);
 }
 
+static size_t size_of(enum conf_type type)
+{
+    switch (type) {
+    case CONF_TYPE_BOOL:
+        return sizeof(bool);
+    case CONF_TYPE_U64:
+    case CONF_TYPE_COUNT:
+    case CONF_TYPE_DURATION:
+    case CONF_TYPE_SIZE:
+        return sizeof(uint64_t);
+    case CONF_TYPE_RATIO:
+        return sizeof(double);
+    case CONF_TYPE_RATE:
+        return sizeof(struct conf_rate);
+    case CONF_TYPE_STRING:
+    case CONF_TYPE_SECRET:
+        return sizeof(char *);
+    case CONF_TYPE_WORDS:
+    case CONF_TYPE_PAIRS:
+        return sizeof(char **);
+    case CONF_TYPE_ENUM:
+        return sizeof(int);
+    }
+    return 0;
+}
+
+void conf_value_swap(const struct conf_row *row, void *a, void *b)
+{
+    char t[sizeof(struct conf_rate)];
+    size_t n = size_of(row->type);
+    memcpy(t, field(row, a), n);
+    memcpy(field(row, a), field(row, b), n);
+    memcpy(field(row, b), t, n);
+}
+
 void conf_value_free(const struct conf_row *row, void *section)
 {
     if (CONF_IS_WORDS(row)) {

@@ -299,6 +299,20 @@ struct http_client *http_client_new(struct ev_loop *loop, const struct http_clie
     return c;
 }
 
+static void limit_connections(const struct http_client *c)
+{
+    if (c->multi == NULL || c->options.connections_max == 0)
+        return;
+    curl_multi_setopt(c->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)c->options.connections_max);
+    curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, 4L * (long)c->options.connections_max);
+}
+
+void http_client_set_connections(struct http_client *c, unsigned max)
+{
+    c->options.connections_max = max;
+    limit_connections(c);
+}
+
 static void start_curl(struct http_client *c)
 {
     const curl_version_info_data *version = curl_version_info(CURLVERSION_NOW);
@@ -311,10 +325,7 @@ static void start_curl(struct http_client *c)
         fatal(EXIT_CODE_NOMEM, "libcurl has no memory to start");
     c->one_ca_file = version->cainfo != NULL && access(version->cainfo, R_OK) == 0;
     curl_share_setopt(c->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
-    if (c->options.connections_max > 0) {
-        curl_multi_setopt(c->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)c->options.connections_max);
-        curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, 4L * (long)c->options.connections_max);
-    }
+    limit_connections(c);
     http_client_socket_start(c);
 }
 

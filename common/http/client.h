@@ -59,6 +59,8 @@ typedef void (*http_done_fn)(struct http_call *call, const struct http_answer *a
 
 /* libcurl is started by the first post. */
 struct http_client *http_client_new(struct ev_loop *loop, const struct http_client_options *o);
+/* connections_max from now on. */
+void http_client_set_connections(struct http_client *c, unsigned max);
 /* Cancels what runs, without calling done. Not from inside done. NULL is fine. */
 void http_client_free(struct http_client *c);
 struct http_call *http_client_post(struct http_client *c, const struct http_call_options *o,

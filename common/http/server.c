@@ -159,6 +159,15 @@ struct http_server *http_server_new(struct ev_loop *loop, const struct http_limi
     return s;
 }
 
+void http_server_set_limits(struct http_server *s, const struct http_limits *limits)
+{
+    unsigned headers = s->limits.headers, pipelined = s->limits.pipelined;
+    s->limits = *limits;
+    s->limits.headers = headers;
+    s->limits.pipelined = pipelined;
+    http_timer_change(s);
+}
+
 static void close_listeners(struct http_server *s)
 {
     struct http_listener *l;

@@ -49,6 +49,8 @@ struct http_server_events {
 struct http_server *http_server_new(struct ev_loop *loop, const struct http_limits *limits,
                                     struct http_budget *budget, const struct http_server_events *events,
                                     void *arg);
+/* From now on, also for connections that are open. headers and pipelined stay as they were. */
+void http_server_set_limits(struct http_server *s, const struct http_limits *limits);
 void http_server_free(struct http_server *s); /* cuts what is open; calls aborted for what is unanswered */
 
 /* Accepts on a listening socket (taken over; non-blocking). name is for logs. */

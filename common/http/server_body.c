@@ -28,7 +28,7 @@ enum {
 int http_body_reserve(struct http_request *r, size_t more)
 {
     struct http_server *s = r->conn->server;
-    if (more > s->limits.body_bytes - r->body_len)
+    if (r->body_len > s->limits.body_bytes || more > s->limits.body_bytes - r->body_len)
         return 413;
     size_t need = r->body_len + more;
     if (need < r->body_cap)

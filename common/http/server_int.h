@@ -169,6 +169,7 @@ bool http_budget_take(struct http_budget *b, size_t n);
 
 /* server_timer.c */
 void http_timer_init(struct http_server *s);
+void http_timer_change(struct http_server *s);           /* the limits are other ones */
 void http_timer_arm(struct http_conn *c, unsigned kind); /* keeps the deadline when that kind runs already */
 
 #endif

@@ -45,14 +45,39 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
     set_timer(s);
 }
 
+static double duration(const struct http_limits *l, unsigned kind)
+{
+    switch (kind) {
+    case HTTP_TIMER_HEADER:
+        return (double)l->header_timeout_ms / 1e3;
+    case HTTP_TIMER_BODY:
+    case HTTP_TIMER_WRITE:
+        return (double)l->body_timeout_ms / 1e3;
+    case HTTP_TIMER_IDLE:
+        return (double)l->idle_timeout_ms / 1e3;
+    default:
+        return HTTP_LINGER_S;
+    }
+}
+
+void http_timer_change(struct http_server *s)
+{
+    for (unsigned k = 0; k < HTTP_TIMERS; k++) {
+        double more = duration(&s->limits, k) - s->durations[k];
+        struct http_conn *c;
+        list_foreach(c, &s->timers[k], struct http_conn, timer)
+        {
+            c->deadline += more; /* all alike: they stay in order */
+        }
+        s->durations[k] += more;
+    }
+    set_timer(s);
+}
+
 void http_timer_init(struct http_server *s)
 {
-    const struct http_limits *l = &s->limits;
-    s->durations[HTTP_TIMER_HEADER] = (double)l->header_timeout_ms / 1e3;
-    s->durations[HTTP_TIMER_BODY] = (double)l->body_timeout_ms / 1e3;
-    s->durations[HTTP_TIMER_IDLE] = (double)l->idle_timeout_ms / 1e3;
-    s->durations[HTTP_TIMER_WRITE] = (double)l->body_timeout_ms / 1e3;
-    s->durations[HTTP_TIMER_LINGER] = HTTP_LINGER_S;
+    for (unsigned k = 0; k < HTTP_TIMERS; k++)
+        s->durations[k] = duration(&s->limits, k);
     for (unsigned k = 0; k < HTTP_TIMERS; k++)
         list_init(&s->timers[k]);
     ev_init(&s->timer, on_timer);

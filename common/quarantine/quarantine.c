@@ -23,12 +23,16 @@ struct quarantine {
     struct buf head;
 };
 
+static uint64_t file_bytes(uint64_t max_bytes)
+{
+    return max_bytes / SEGMENTS_MIN < SEGMENT_MAX ? max_bytes / SEGMENTS_MIN : SEGMENT_MAX;
+}
+
 struct quarantine *quarantine_open(struct ev_loop *loop, const char *dir, uint64_t max_bytes,
                                    uint64_t max_age_ms)
 {
-    uint64_t file = max_bytes / SEGMENTS_MIN < SEGMENT_MAX ? max_bytes / SEGMENTS_MIN : SEGMENT_MAX;
     struct segment_options o = {.dir = dir,
-                                .segment_bytes = file,
+                                .segment_bytes = file_bytes(max_bytes),
                                 .max_bytes = max_bytes,
                                 .max_age_ms = max_age_ms,
                                 .record_max = QUARANTINE_BYTES_MAX + HEAD_MAX};
@@ -39,6 +43,11 @@ struct quarantine *quarantine_open(struct ev_loop *loop, const char *dir, uint64
     q->segment = s;
     buf_init(&q->head, HEAD_MAX);
     return q;
+}
+
+void quarantine_set_limits(struct quarantine *q, uint64_t max_bytes, uint64_t max_age_ms)
+{
+    segment_set_limits(q->segment, file_bytes(max_bytes), max_bytes, max_age_ms);
 }
 
 void quarantine_close(struct quarantine *q)

@@ -19,6 +19,8 @@ struct quarantine;
 /* dir is the instance's own folder (state_dir/quarantine/KIND.SLOT), made when missing. NULL with errno. */
 struct quarantine *quarantine_open(struct ev_loop *loop, const char *dir, uint64_t max_bytes,
                                    uint64_t max_age_ms);
+/* From now on. Nothing is removed for max_bytes: it is full then until age makes room. */
+void quarantine_set_limits(struct quarantine *q, uint64_t max_bytes, uint64_t max_age_ms);
 void quarantine_close(struct quarantine *q);
 /* fn tells when it is durable. id and queue may be "". -1 with ENOSPC when it is full. */
 int quarantine_put(struct quarantine *q, const char *reason, const char *source, const char *queue,

@@ -331,6 +331,25 @@ struct queue *queue_new(struct ev_loop *loop, struct redis *r, const struct queu
     return q;
 }
 
+void queue_options_tune(struct queue_options *to, const struct queue_options *o)
+{
+    to->stalled_interval_ms = o->stalled_interval_ms;
+    to->max_stalled = o->max_stalled;
+    to->keep_completed_count = o->keep_completed_count;
+    to->keep_completed_age_ms = o->keep_completed_age_ms;
+    to->keep_failed_age_ms = o->keep_failed_age_ms;
+    to->limiter_jobs = o->limiter_jobs;
+    to->limiter_ms = o->limiter_ms;
+    to->limiter_by_group = o->limiter_by_group;
+    to->metrics_points = o->metrics_points;
+    to->max_run_ms = o->max_run_ms;
+}
+
+void queue_tune(struct queue *q, const struct queue_options *o)
+{
+    queue_options_tune(&q->o, o);
+}
+
 void queue_free(struct queue *q)
 {
     if (q == NULL || q->freed)

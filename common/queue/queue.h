@@ -60,6 +60,10 @@ const char *queue_status_name(enum queue_status s);
 
 /* Copies the options. The scripts must have been registered (queue_register_scripts) before the connection was made. */
 struct queue *queue_new(struct ev_loop *loop, struct redis *r, const struct queue_options *o);
+/* Stalled check, limiter, time limit, metrics and what is kept of finished jobs: as in o from now on. */
+void queue_tune(struct queue *q, const struct queue_options *o);
+/* The same in a copy of the options. */
+void queue_options_tune(struct queue_options *to, const struct queue_options *o);
 /* Whatever is still asked for is answered inside the call (QUEUE_AWAY or QUEUE_UNKNOWN). Free the queue before its
  * connection. May be called inside a callback. NULL is fine. */
 void queue_free(struct queue *q);

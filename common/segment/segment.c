@@ -216,6 +216,16 @@ struct segment *segment_open(struct ev_loop *loop, const struct segment_options 
     return s;
 }
 
+void segment_set_limits(struct segment *s, uint64_t segment_bytes, uint64_t max_bytes, uint64_t max_age_ms)
+{
+    if (segment_bytes <= s->o.segment_bytes || s->o.record_max + segment_bytes <= SEGMENT_FILE_MAX)
+        s->o.segment_bytes = segment_bytes;
+    s->o.max_bytes = max_bytes;
+    if (s->o.max_age_ms > 0 && max_age_ms > 0) /* whether there is a timer was decided at the start */
+        s->o.max_age_ms = max_age_ms;
+    segment_expire(s);
+}
+
 void segment_close(struct segment *s)
 {
     if (s == NULL)

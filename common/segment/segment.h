@@ -34,6 +34,7 @@ typedef void (*segment_visit_fn)(uint64_t wall_ms, const void *data, size_t len,
 /* NULL with errno; EWOULDBLOCK: another process writes this folder. The folder is made when missing. loop may be
  * NULL: then segment_append syncs before it returns. */
 struct segment *segment_open(struct ev_loop *loop, const struct segment_options *o);
+void segment_set_limits(struct segment *s, uint64_t segment_bytes, uint64_t max_bytes, uint64_t max_age_ms);
 void segment_close(struct segment *s); /* waits for what is being synced; callbacks are called */
 /* Writes one record; fn (may be NULL) is called later on the loop, never from inside (without a loop: before the
  * return). -1 with ENOSPC (max_bytes or the disk), EMSGSIZE, EIO: nothing was written, fn is not called. */

@@ -2,6 +2,7 @@
 #include "master/cli/client.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,7 +86,7 @@ static int wait_for(int fd, short events, uint64_t until_ms)
     for (;;) {
         uint64_t now = clock_mono_ms();
         struct pollfd p = {.fd = fd, .events = events};
-        int n = poll(&p, 1, now >= until_ms ? 0 : (int)(until_ms - now));
+        int n = poll(&p, 1, now >= until_ms ? 0 : until_ms - now > INT_MAX ? INT_MAX : (int)(until_ms - now));
         if (n > 0)
             return 0;
         if (n == 0) {
@@ -152,7 +153,9 @@ static int judge(const struct client *c, json_t *answer)
     return code > 0 && code < 256 ? code : EXIT_CODE_FAILURE;
 }
 
-static int ask(struct client *c, json_t *request, uint64_t timeout_ms, bool patient, json_t **answer)
+enum how { HOW_SOON, HOW_PATIENT, HOW_WHOLE };
+
+static int ask(struct client *c, json_t *request, uint64_t timeout_ms, enum how how, json_t **answer)
 {
     *answer = NULL;
     char *line = json_dumps(request, JSON_COMPACT);
@@ -164,7 +167,7 @@ static int ask(struct client *c, json_t *request, uint64_t timeout_ms, bool pati
     if (line == NULL || send_line(c->fd, line, strlen(line), until_ms) != 0 ||
         send_line(c->fd, "\n", 1, until_ms) != 0 || read_line(c->fd, &in, until_ms) != 0) {
         bool closed = errno == ECONNRESET || errno == EPIPE; /* so it sends away other users */
-        if (patient && errno == ETIMEDOUT)
+        if (how != HOW_SOON && errno == ETIMEDOUT)
             code = EXIT_CODE_TEMP;
         else if (!c->quiet)
             fprintf(stderr, "dray: %s does not answer: %s%s\n", c->path, strerror(errno),
@@ -172,6 +175,8 @@ static int ask(struct client *c, json_t *request, uint64_t timeout_ms, bool pati
     } else if ((*answer = json_loadb(in.data, in.len, 0, NULL)) == NULL) {
         if (!c->quiet)
             fprintf(stderr, "dray: %s gave an answer that is not JSON\n", c->path);
+    } else if (how == HOW_WHOLE) {
+        code = EXIT_CODE_OK;
     } else if ((code = judge(c, *answer)) != EXIT_CODE_OK) {
         json_decref(*answer);
         *answer = NULL;
@@ -183,12 +188,17 @@ static int ask(struct client *c, json_t *request, uint64_t timeout_ms, bool pati
 
 int client_ask(struct client *c, json_t *request, json_t **answer)
 {
-    return ask(c, request, CLIENT_TIMEOUT_MS, false, answer);
+    return ask(c, request, CLIENT_TIMEOUT_MS, HOW_SOON, answer);
 }
 
 int client_ask_within(struct client *c, json_t *request, uint64_t timeout_ms, json_t **answer)
 {
-    return ask(c, request, timeout_ms, true, answer);
+    return ask(c, request, timeout_ms, HOW_PATIENT, answer);
+}
+
+int client_ask_whole(struct client *c, json_t *request, uint64_t timeout_ms, json_t **answer)
+{
+    return ask(c, request, timeout_ms, HOW_WHOLE, answer);
 }
 
 int client_request(const struct cli *o, json_t *request, json_t **answer)

@@ -31,6 +31,8 @@ int client_connect_path(const char *path, bool quiet, struct client *c);
 int client_ask(struct client *c, json_t *request, json_t **answer);
 /* The same, waiting for the answer as long as told. EXIT_CODE_TEMP when it did not come: that was not said yet. */
 int client_ask_within(struct client *c, json_t *request, uint64_t timeout_ms, json_t **answer);
+/* The same, and the answer is the caller's to judge: EXIT_CODE_OK when there is one, though it says "ok": false. */
+int client_ask_whole(struct client *c, json_t *request, uint64_t timeout_ms, json_t **answer);
 void client_close(struct client *c);
 /* Connect, ask, close. */
 int client_request(const struct cli *o, json_t *request, json_t **answer);

@@ -1,4 +1,4 @@
-/* control - what the verbs scale, restart and reload have in common. */
+/* control - what the verbs scale and restart have in common. */
 #ifndef DRAY_MASTER_CLI_CONTROL_H
 #define DRAY_MASTER_CLI_CONTROL_H
 

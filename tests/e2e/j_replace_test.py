@@ -17,10 +17,13 @@ def test_reloads_and_restarts_under_load(dray, sink, ledger):
     wait_for(lambda: len(ledger.acked) > 200, 30)
     before = {p["pid"] for p in dray.processes()} - {dray.slot("program", 0)["pid"], dray.pid}
     for n in range(1, 4):
+        dray.write_config({"delivery": {"response_store": 1024 * n}, "ingest": {"listeners": [
+            {"id": "public-%d" % n, "address": dray.ingest}]}})
         assert dray.cli("reload").returncode == 0
         replaced(dray, n)
-    assert dray.cli("restart", "ingest").returncode == 0
-    replaced(dray, 4)
+    for n, kind in ((4, "ingest"), (5, "console")):
+        assert dray.cli("restart", kind).returncode == 0
+        replaced(dray, n)
     assert dray.cli("scale", "delivery", "4").returncode == 0
     assert len(dray.processes("delivery", "up")) == 4
     assert dray.cli("scale", "delivery", "1").returncode == 0

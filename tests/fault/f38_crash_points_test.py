@@ -113,6 +113,11 @@ class Stage:
         if pid:
             kill(pid)
 
+    def reload(self):
+        self.turns = getattr(self, "turns", 0) + 1
+        self.dray.write_config({"delivery": {"connect_timeout": "%dms" % (3000 + self.turns)}})
+        self.dray.control({"verb": "reload", "wait": False})
+
     def provoke(self, name):
         special = {
             "aside_unwritten": self.bad_event, "aside_synced": self.bad_event,
@@ -128,7 +133,7 @@ class Stage:
             "server_answered": self.kill_program, "server_adopted": self.kill_program,
             "child_unforked": self.kill_delivery, "child_forked": self.kill_delivery, "link_half": self.kill_delivery,
             "link_made": self.kill_delivery, "child_reaped": self.kill_delivery, "reap_sent": self.kill_delivery,
-            "conf_sealed": lambda: self.dray.control({"verb": "reload"}),
+            "conf_sealed": self.reload,
             "successor_ready": lambda: self.restart("delivery"), "drain_sent": lambda: self.restart("delivery"),
         }
         return special.get(name, self.nothing)

@@ -282,17 +282,18 @@ static void test_dump_of_another_release(void **state)
 }
 
 struct diffs {
-    char paths[16][64];
+    char paths[16][64], keys[16][64];
     enum conf_apply apply[16];
     size_t n;
 };
 
-static void note_diff(const char *path, enum conf_apply apply, void *arg)
+static void note_diff(const struct conf_change *c, void *arg)
 {
     struct diffs *d = arg;
     assert_true(d->n < 16);
-    str_copy(d->paths[d->n], path, sizeof d->paths[0]);
-    d->apply[d->n++] = apply;
+    str_copy(d->paths[d->n], c->path, sizeof d->paths[0]);
+    str_copy(d->keys[d->n], c->key, sizeof d->keys[0]);
+    d->apply[d->n++] = c->apply;
 }
 
 static void test_diff(void **state)
@@ -303,15 +304,18 @@ static void test_diff(void **state)
         enum conf_apply apply;
     } rows[] = {
         {"log: { level: debug }\n" SOURCE DEST, "log.level", CONF_APPLY_LIVE},
-        {"ingest: { limits: { event: 1KiB } }\n" SOURCE DEST, "ingest.limits.event", CONF_APPLY_ROLL},
-        {"master: { restart: { jitter: 0.3 } }\n" SOURCE DEST, "master.restart.jitter", CONF_APPLY_ROLL},
+        {"ingest: { limits: { event: 1KiB } }\n" SOURCE DEST, "ingest.limits.event", CONF_APPLY_LIVE},
+        {"master: { restart: { jitter: 0.3 } }\n" SOURCE DEST, "master.restart.jitter", CONF_APPLY_LIVE},
         {"master: { restart: { degraded_at: 20/61s } }\n" SOURCE DEST, "master.restart.degraded_at",
-         CONF_APPLY_ROLL},
+         CONF_APPLY_LIVE},
+        {"delivery: { response_store: 1KiB }\n" SOURCE DEST, "delivery.response_store", CONF_APPLY_ROLL},
         {"node: { run_dir: /run/x }\n" SOURCE DEST, "node.run_dir", CONF_APPLY_RESTART},
-        {"ingest: { ack: memory }\n" SOURCE DEST, "ingest.ack", CONF_APPLY_ROLL},
+        {"ingest: { ack: memory }\n" SOURCE DEST, "ingest.ack", CONF_APPLY_LIVE},
         {"ingest: { listeners: [{ id: x, address: \":0\" }] }\n" SOURCE DEST, "ingest.listeners",
-         CONF_APPLY_RESTART},
-        {"sources: [{ id: web, write_key: k, enabled: false }]\n" DEST, "sources", CONF_APPLY_ROLL},
+         CONF_APPLY_ROLL},
+        {"sources: [{ id: web, write_key: k, enabled: false }]\n" DEST, "sources.web.enabled",
+         CONF_APPLY_LIVE},
+        {"sources: [{ id: app, write_key: k }]\n" DEST, "sources", CONF_APPLY_LIVE},
         {SOURCE, "destinations", CONF_APPLY_ROLL},
     };
     expect_ok(t, SOURCE DEST, NULL);
@@ -328,6 +332,43 @@ static void test_diff(void **state)
         assert_string_equal(d.paths[0], rows[i].path);
         assert_int_equal(d.apply[0], rows[i].apply);
     }
+    conf_free(a);
+}
+
+/* What points into the configuration goes on to be right; only a list with other members moves. */
+static void test_take(void **state)
+{
+    struct fixture *t = *state;
+    expect_ok(t, SOURCE DEST, NULL);
+    struct conf *a = t->conf;
+    t->conf = NULL;
+    expect_ok(
+        t,
+        "ingest: { flush_at: 7 }\nmaster: { restart: { degraded_at: 3/9s, jitter: 0.5 } }\nnode: { name: x }\n"
+        "sources: [{ id: web, write_key: other, enabled: no }, { id: more, write_key: m }]\n"
+        "destinations: [{ id: d, url: \"http://elsewhere/\", concurrency: 3 }]\n",
+        NULL);
+    const struct conf_destination *d = a->destinations;
+    const char *id = d->id;
+    assert_int_equal(a->n_destinations, 1);
+    conf_take(a, t->conf);
+    assert_ptr_equal(a->destinations, d);
+    assert_ptr_equal(d->id, id); /* what is the same stays */
+    assert_string_equal(d->url, "http://elsewhere/");
+    assert_int_equal(d->concurrency, 3);
+    assert_int_equal(a->ingest.flush_at, 7);
+    assert_int_equal(a->master.restart_degraded_at.count, 3);
+    assert_int_equal(a->master.restart_degraded_at.period_ms, 9000);
+    assert_true(a->master.restart_jitter == 0.5);
+    assert_string_equal(a->node.name, "x");
+    assert_int_equal(a->n_sources, 2);
+    assert_string_equal(a->sources[0].write_key, "other");
+    assert_int_equal(t->conf->ingest.flush_at, 100);
+    assert_int_equal(t->conf->n_sources, 1);
+    assert_true(t->conf->sources[0].enabled);
+    conf_take(a, t->conf); /* and back */
+    assert_int_equal(a->ingest.flush_at, 100);
+    assert_int_equal(a->n_sources, 1);
     conf_free(a);
 }
 
@@ -378,6 +419,7 @@ int main(void)
         T(test_bad_dumps),
         T(test_dump_of_another_release),
         T(test_diff),
+        T(test_take),
         T(test_document),
         T(test_paths_and_processes),
     };

@@ -152,6 +152,19 @@ static void test_control_messages(void **state)
     assert_true(r.u.program.ready && r.u.program.degraded);
     assert_string_equal(r.u.program.state, "starting");
 
+    m = (struct msg){.type = MSG_RELOAD, .generation = 7, .u.reload = {.epoch = 3, .length = 1u << 20}};
+    memset(m.u.reload.sha256, 0xab, sizeof m.u.reload.sha256);
+    r = there_and_back(&m, MSG_DIR_MC);
+    assert_int_equal(r.u.reload.epoch, 3);
+    assert_int_equal(r.u.reload.length, 1u << 20);
+    assert_memory_equal(r.u.reload.sha256, m.u.reload.sha256, sizeof m.u.reload.sha256);
+    assert_int_equal(msg_n_fds(MSG_RELOAD), 1);
+    m = (struct msg){.type = MSG_RELOADED, .generation = 7, .u.reloaded = {3, false, "no room"}};
+    r = there_and_back(&m, MSG_DIR_CM);
+    assert_int_equal(r.u.reloaded.epoch, 3);
+    assert_false(r.u.reloaded.ok);
+    assert_string_equal(r.u.reloaded.text, "no room");
+
     m = (struct msg){.type = MSG_NOTE, .generation = 7};
     there_and_back(&m, MSG_DIR_CM);
     memset(m.u.note.text, 'n', MSG_NOTE_MAX - 3);
@@ -311,6 +324,10 @@ static void test_refused_bodies(void **state)
         {B("\x93\x13\x01\xff"), MSG_DIR_CM, "FLUSHED: wrong id"},
         {B("\x94\x14\x01\xa0\xc2"), MSG_DIR_MC, "PAUSE: wrong field"}, /* no name */
         {B("\x94\x14\x01\xa1q\x01"), MSG_DIR_MC, "PAUSE: wrong field"},
+        {B("\x95\x15\x01\x01\x01\xc4\x02xx"), MSG_DIR_MC, "RELOAD: wrong field"}, /* digest of 2 bytes */
+        {B("\x95\x15\x01\x01\xc2\xc4\x00"), MSG_DIR_MC, "RELOAD: wrong field"},
+        {B("\x95\x16\x01\x01\x01\xa0"), MSG_DIR_CM, "RELOADED: wrong field"}, /* no flag */
+        {B("\x95\x16\x01\x01\xc3\xa1\n"), MSG_DIR_CM, "RELOADED: wrong field"},
 #undef B
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

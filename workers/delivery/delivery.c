@@ -331,6 +331,20 @@ static void reap(struct child *child, const struct msg_reap *m, void *state)
     reap_dead(state, m);
 }
 
+/* Keys that are not passed on here are read from d->conf when they are needed. */
+static int reload(struct child *child, const struct conf *old, void *state)
+{
+    struct delivery *d = state;
+
+    (void)child, (void)old;
+    lanes_tune(d);
+    post_prepare_sources(d);
+    http_client_set_connections(d->http, (unsigned)d->conf->delivery.concurrency);
+    for (size_t i = 0; i < d->n_lanes; i++)
+        claim_wake(&d->lanes[i]); /* there may be more room */
+    return 0;
+}
+
 static void beat(struct child *child, struct msg_beat *m, void *state)
 {
     struct delivery *d = state;
@@ -372,6 +386,7 @@ int delivery_main(unsigned slot, char **argv)
         .drain = drain,
         .reap = reap,
         .pause = pause_queue,
+        .reload = reload,
         .beat = beat,
         .held = held,
         .sandbox = SANDBOX_DELIVERY,

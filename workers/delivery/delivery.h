@@ -252,6 +252,8 @@ static inline struct queue *home_queue(const struct home *h)
 
 /* ---- lanes.c: destinations and lanes, out of the configuration */
 void lanes_make(struct delivery *d);
+void lanes_tune(
+    struct delivery *d); /* rules and options of the queues, from a configuration with other values */
 void lanes_close(struct delivery *d); /* draining: no lane looks for work any more */
 /* The lane of a batch's queue; NULL: none. */
 struct lane *lanes_find(const struct delivery *d, const char *queue);
@@ -310,7 +312,8 @@ void recover_start(struct delivery *d);
 
 /* ---- post.c */
 void post_start(struct job *j);
-void post_prepare(struct delivery *d); /* the destinations' and sources' Authorization */
+void post_prepare_sources(struct delivery *d); /* again: they are other ones */
+void post_prepare(struct delivery *d);         /* the destinations' and sources' Authorization */
 
 /* ---- settle.c: the job's result and text are set */
 void settle_job(struct job *j, enum job_result result);

@@ -135,22 +135,27 @@ static struct home *add_home(struct delivery *d, const char *name, enum conf_mod
     return h;
 }
 
-static void make_dest(struct dest *t, const struct conf_destination *conf)
+static struct verdict_rules rules_of(const struct dest *t)
 {
-    struct delivery *d = t->d;
-    const struct conf_queue *q = &d->conf->queue;
+    const struct conf *c = t->d->conf;
+    const struct conf_queue *q = &c->queue;
 
-    t->conf = conf;
-    ahead_open(t);
-    t->rules = (struct verdict_rules){
-        .max_attempts = conf->max_attempts > 0 ? conf->max_attempts : q->max_attempts,
+    return (struct verdict_rules){
+        .max_attempts = t->conf->max_attempts > 0 ? t->conf->max_attempts : q->max_attempts,
         .retry_window_ms = q->retry_window_ms,
-        .retry_after_max_ms = d->conf->delivery.retry_after_max_ms,
+        .retry_after_max_ms = c->delivery.retry_after_max_ms,
         .backoff = {.exponential = q->backoff_type == CONF_BACKOFF_EXPONENTIAL,
                     .delay_ms = q->backoff_delay_ms,
                     .max_ms = q->backoff_max_ms,
                     .jitter = q->backoff_jitter},
     };
+}
+
+static void make_dest(struct dest *t, const struct conf_destination *conf)
+{
+    t->conf = conf;
+    ahead_open(t);
+    t->rules = rules_of(t);
     make_dest_metrics(t);
 }
 
@@ -177,6 +182,21 @@ static void make_own_lanes(struct dest *t)
     }
 }
 
+static void tune_takeover(struct lane *l, struct queue_options *o)
+{
+    const struct conf_takeover *conf = l->takeover;
+
+    /* As the SDK's own worker: 2 s, doubling up to 30 s, and only the attempts count. */
+    l->sdk_rules = l->dest->rules;
+    l->sdk_rules.max_attempts = conf->max_attempts;
+    l->sdk_rules.retry_window_ms = 0;
+    l->sdk_rules.backoff = (struct backoff){.exponential = true, .delay_ms = 2000, .max_ms = 30000};
+    o->max_run_ms = conf->max_run_ms;
+    o->keep_completed_count = conf->trim_enabled ? conf->trim_completed_count : UNLIMITED;
+    o->keep_completed_age_ms = conf->trim_enabled ? conf->trim_completed_age_ms : 0;
+    o->keep_failed_age_ms = conf->trim_enabled ? conf->trim_failed_age_ms : 0;
+}
+
 static void make_takeover(struct delivery *d, const struct conf_takeover *conf)
 {
     struct queue_options o = options_of(d, conf->prefix, conf->queue);
@@ -185,15 +205,7 @@ static void make_takeover(struct delivery *d, const struct conf_takeover *conf)
     struct lane *l = add_lane(h, t, conf->id, label(d, conf->id));
 
     l->takeover = conf;
-    o.max_run_ms = conf->max_run_ms;
-    /* As the SDK's own worker: 2 s, doubling up to 30 s, and only the attempts count. */
-    l->sdk_rules = t->rules;
-    l->sdk_rules.max_attempts = conf->max_attempts;
-    l->sdk_rules.retry_window_ms = 0;
-    l->sdk_rules.backoff = (struct backoff){.exponential = true, .delay_ms = 2000, .max_ms = 30000};
-    o.keep_completed_count = conf->trim_enabled ? conf->trim_completed_count : UNLIMITED;
-    o.keep_completed_age_ms = conf->trim_enabled ? conf->trim_completed_age_ms : 0;
-    o.keep_failed_age_ms = conf->trim_enabled ? conf->trim_failed_age_ms : 0;
+    tune_takeover(l, &o);
     open_lane(l, &o);
 }
 
@@ -217,6 +229,21 @@ void lanes_make(struct delivery *d)
     }
     for (size_t i = 0; i < c->n_takeovers; i++)
         make_takeover(d, &c->takeovers[i]);
+}
+
+void lanes_tune(struct delivery *d)
+{
+    for (size_t i = 0; i < d->n_dests; i++)
+        d->dests[i].rules = rules_of(&d->dests[i]);
+    for (size_t i = 0; i < d->n_lanes; i++) {
+        struct lane *l = &d->lanes[i];
+        struct queue_options o = options_of(d, l->options.prefix, l->options.name);
+
+        if (l->takeover != NULL)
+            tune_takeover(l, &o);
+        queue_options_tune(&l->options, &o);
+        queue_tune(l->queue, &o);
+    }
 }
 
 void lanes_close(struct delivery *d)

@@ -32,13 +32,21 @@ static char *basic_header(const char *user, const char *password)
     return line;
 }
 
-void post_prepare(struct delivery *d)
+void post_prepare_sources(struct delivery *d)
 {
     const struct conf *c = d->conf;
 
+    for (size_t i = 0; d->source_auth != NULL && d->source_auth[i] != NULL; i++)
+        free(d->source_auth[i]);
+    free(d->source_auth);
     d->source_auth = xcalloc(c->n_sources + 1, sizeof(*d->source_auth));
     for (size_t i = 0; i < c->n_sources; i++)
         d->source_auth[i] = basic_header(c->sources[i].write_key, "");
+}
+
+void post_prepare(struct delivery *d)
+{
+    post_prepare_sources(d);
     for (size_t i = 0; i < d->n_dests; i++) {
         struct dest *t = &d->dests[i];
 

@@ -47,6 +47,22 @@ void batch_set_init(struct batch_set *s, struct ev_loop *loop, const struct batc
     s->flush.data = s;
 }
 
+void batch_set_options(struct batch_set *s, const struct batch_options *o)
+{
+    double more = o->flush_interval - s->o.flush_interval;
+    struct batch *b;
+    s->o = *o;
+    list_foreach(b, &s->open, struct batch, link)
+    {
+        b->due += more; /* all alike: they stay in order */
+    }
+    if (!ev_is_active(&s->flush))
+        return;
+    ev_timer_stop(s->loop, &s->flush);
+    ev_timer_set(&s->flush, 0., 0.);
+    ev_timer_start(s->loop, &s->flush);
+}
+
 static void release(struct batch_set *s, struct batch *b)
 {
     s->budget->used -= b->charged;

@@ -62,6 +62,8 @@ struct batch_set {
 
 void batch_set_init(struct batch_set *s, struct ev_loop *loop, const struct batch_options *o,
                     struct http_budget *budget, void (*closed)(struct batch *b, void *arg), void *arg);
+/* From now on; batches that are open wait so much longer or shorter, too. */
+void batch_set_options(struct batch_set *s, const struct batch_options *o);
 void batch_set_fini(struct batch_set *s); /* open batches are freed; their parts must be gone */
 
 /* The lane's open batch with room for an event of `bytes`; what was full is closed. NULL with ENOMEM. */

@@ -35,6 +35,11 @@ struct inflate *inflate_new(size_t max, struct http_budget *budget)
     return z;
 }
 
+void inflate_set_max(struct inflate *z, size_t max)
+{
+    z->max = max;
+}
+
 static void drop(struct inflate *z)
 {
     free(z->data);

@@ -17,6 +17,7 @@ struct inflate;
 
 /* budget is charged with what this holds. */
 struct inflate *inflate_new(size_t max, struct http_budget *budget);
+void inflate_set_max(struct inflate *z, size_t max);
 void inflate_free(struct inflate *z);
 /* One or several gzip members. *out belongs to z and is valid until the next call or inflate_done. */
 enum inflate_result inflate_gzip(struct inflate *z, const void *in, size_t in_len, const char **out,

@@ -138,10 +138,9 @@ static void on_outcome(struct waiter *w, enum waiter_outcome outcome, void *arg)
     }
 }
 
-static void make_server(struct ingest *g)
+static struct http_limits limits_of(const struct conf_ingest *c)
 {
-    const struct conf_ingest *c = &g->conf->ingest;
-    struct http_limits limits = {
+    return (struct http_limits){
         .header_bytes = c->limits_headers_bytes,
         .body_bytes = c->limits_request_bytes,
         .connections = (unsigned)c->limits_connections,
@@ -149,6 +148,11 @@ static void make_server(struct ingest *g)
         .body_timeout_ms = c->limits_body_timeout_ms,
         .idle_timeout_ms = c->limits_idle_timeout_ms,
     };
+}
+
+static void make_server(struct ingest *g)
+{
+    struct http_limits limits = limits_of(&g->conf->ingest);
     static const struct http_server_events events = {on_request, on_aborted, on_answered};
     g->server = http_server_new(g->loop, &limits, &g->budget, &events, g);
 }
@@ -390,6 +394,14 @@ static void make_counts(struct ingest *g)
     g->counts.quarantined = metrics_series(m, METRIC_INGEST_BATCHES, "quarantined", NULL);
 }
 
+static struct batch_options batch_options_of(const struct conf_ingest *c)
+{
+    return (struct batch_options){.flush_at = (unsigned)c->flush_at,
+                                  .flush_interval = (double)c->flush_interval_ms / 1000.,
+                                  .max_bytes = c->max_batch_bytes < BATCH_BODY_MAX ? c->max_batch_bytes
+                                                                                   : BATCH_BODY_MAX};
+}
+
 static int ingest_start(struct child *c, void *state, enum exitcode *code)
 {
     (void)code;
@@ -404,10 +416,7 @@ static int ingest_start(struct child *c, void *state, enum exitcode *code)
     fanout_init(g);
     g->inflate = inflate_new(conf->limits_inflated_bytes, &g->budget);
     body_init(&g->body, conf->limits_events_per_batch);
-    struct batch_options o = {.flush_at = (unsigned)conf->flush_at,
-                              .flush_interval = (double)conf->flush_interval_ms / 1000.,
-                              .max_bytes = conf->max_batch_bytes < BATCH_BODY_MAX ? conf->max_batch_bytes
-                                                                                  : BATCH_BODY_MAX};
+    struct batch_options o = batch_options_of(conf);
     batch_set_init(&g->batches, g->loop, &o, &g->budget, on_closed, g);
     waiter_set_init(&g->waiters, g->loop, conf->ack_timeout_ms, on_outcome, g);
     ready_init(&g->ready, g->loop);
@@ -426,6 +435,27 @@ static int ingest_start(struct child *c, void *state, enum exitcode *code)
     g->turn.data = g;
     ev_prepare_start(g->loop, &g->turn);
     child_ready(c);
+    return 0;
+}
+
+/* Keys that are not passed on here are read from g->conf for each request. */
+static int ingest_reload(struct child *c, const struct conf *old, void *state)
+{
+    (void)old;
+    struct ingest *g = *(struct ingest **)state;
+    const struct conf_ingest *conf = &child_config(c)->ingest;
+    const struct conf_quarantine *q = &child_config(c)->quarantine;
+    struct batch_options o = batch_options_of(conf);
+    struct http_limits limits = limits_of(conf);
+    g->budget.max = conf->memory_bytes;
+    g->body.max_events = conf->limits_events_per_batch;
+    source_table_set(g->sources, child_config(c));
+    inflate_set_max(g->inflate, conf->limits_inflated_bytes);
+    batch_set_options(&g->batches, &o);
+    waiter_set_timeout(&g->waiters, conf->ack_timeout_ms);
+    http_server_set_limits(g->server, &limits);
+    if (g->quarantine != NULL)
+        quarantine_set_limits(g->quarantine, q->max_size_bytes, q->age_ms);
     return 0;
 }
 
@@ -478,6 +508,7 @@ int ingest_main(unsigned slot, char **argv)
         .health = ingest_health,
         .beat = ingest_beat,
         .flush = ingest_flush,
+        .reload = ingest_reload,
         .held = ingest_held,
         .sandbox = SANDBOX_INGEST,
         .state_size = sizeof(struct ingest *),

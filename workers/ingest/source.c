@@ -10,15 +10,18 @@
 
 struct source_table {
     struct map *by_key;
-    struct source *sources; /* n of the configuration, then the unknown one */
-    size_t n;
+    struct list sources; /* every one that there ever was: batches and requests under way point to them */
+    struct source *unknown;
+    struct metrics *metrics;
 };
 
-static void prepare(struct source *s, const char *id, bool enabled, const struct conf *conf,
-                    struct metrics *m)
+static struct source *add(struct source_table *t, const char *id, const struct conf *conf)
 {
-    s->id = id;
-    s->enabled = enabled;
+    struct source *s = xcalloc(1, sizeof *s);
+    struct metrics *m = t->metrics;
+    list_push_back(&t->sources, &s->link);
+    s->id = xstrdup(id);
+    s->enabled = true;
     s->metrics = m;
     s->accepted = metrics_series(m, METRIC_INGEST_EVENTS, id, "accepted", NULL);
     s->quarantined = metrics_series(m, METRIC_INGEST_EVENTS, id, "quarantined", NULL);
@@ -28,22 +31,43 @@ static void prepare(struct source *s, const char *id, bool enabled, const struct
     s->duration = metrics_series(m, METRIC_INGEST_DURATION, id, NULL);
     s->lanes = xcalloc(conf->n_destinations, sizeof *s->lanes);
     for (size_t i = 0; i < conf->n_destinations; i++)
-        s->lanes[i] = (struct batch_lane){.source = id, .queue = conf->destinations[i].id};
+        s->lanes[i] = (struct batch_lane){.source = s->id, .queue = conf->destinations[i].id};
+    return s;
+}
+
+static struct source *find_id(const struct source_table *t, const char *id)
+{
+    struct source *s;
+    list_foreach(s, &t->sources, struct source, link)
+    {
+        if (strcmp(s->id, id) == 0)
+            return s;
+    }
+    return NULL;
+}
+
+void source_table_set(struct source_table *t, const struct conf *conf)
+{
+    map_free(t->by_key);
+    t->by_key = map_new();
+    for (size_t i = 0; i < conf->n_sources; i++) {
+        const struct conf_source *c = &conf->sources[i];
+        struct source *s = find_id(t, c->id);
+        if (s == NULL)
+            s = add(t, c->id, conf);
+        s->enabled = c->enabled;
+        if (c->write_key != NULL && c->write_key[0] != '\0')
+            map_put(t->by_key, c->write_key, strlen(c->write_key), s);
+    }
 }
 
 struct source_table *source_table_new(const struct conf *conf, struct metrics *metrics)
 {
     struct source_table *t = xcalloc(1, sizeof *t);
-    t->by_key = map_new();
-    t->n = conf->n_sources;
-    t->sources = xcalloc(t->n + 1, sizeof *t->sources);
-    for (size_t i = 0; i < t->n; i++) {
-        const struct conf_source *c = &conf->sources[i];
-        prepare(&t->sources[i], c->id, c->enabled, conf, metrics);
-        if (c->write_key != NULL && c->write_key[0] != '\0')
-            map_put(t->by_key, c->write_key, strlen(c->write_key), &t->sources[i]);
-    }
-    prepare(&t->sources[t->n], "", true, conf, metrics);
+    list_init(&t->sources);
+    t->metrics = metrics;
+    t->unknown = add(t, "", conf);
+    source_table_set(t, conf);
     return t;
 }
 
@@ -51,10 +75,14 @@ void source_table_free(struct source_table *t)
 {
     if (t == NULL)
         return;
-    for (size_t i = 0; i <= t->n; i++)
-        free(t->sources[i].lanes);
+    struct source *s;
+    while ((s = list_first(&t->sources, struct source, link)) != NULL) {
+        list_remove(&s->link);
+        free(s->lanes);
+        free(s->id);
+        free(s);
+    }
     map_free(t->by_key);
-    free(t->sources);
     free(t);
 }
 
@@ -65,7 +93,7 @@ struct source *source_find(struct source_table *t, const char *write_key)
 
 struct source *source_unknown(struct source_table *t)
 {
-    return &t->sources[t->n];
+    return t->unknown;
 }
 
 void source_count_request(struct source *s, int status, uint64_t duration_us)

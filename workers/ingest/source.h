@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/list.h"
 #include "common/conf/conf.h"
 #include "common/metrics/metrics.h"
 #include "workers/ingest/batch.h"
@@ -12,7 +13,8 @@
 #define SOURCE_STATUSES 24 /* different statuses that are counted */
 
 struct source {
-    const char *id; /* "" for requests without a known source */
+    struct list link;
+    char *id; /* "" for requests without a known source */
     bool enabled;
     struct batch_lane *lanes; /* one a destination; those of ordered queues stand at their gates */
     struct metric *accepted, *quarantined, *refused, *wire_bytes, *body_bytes, *duration;
@@ -25,8 +27,11 @@ struct source {
 
 struct source_table;
 
-/* conf must outlive the table. */
+/* The destinations' ids must outlive the table. */
 struct source_table *source_table_new(const struct conf *conf, struct metrics *metrics);
+/* Other sources, the same destinations. A source that has gone is found by no key any more, but stays for what is under
+ * way; one that comes back is the same again. */
+void source_table_set(struct source_table *t, const struct conf *conf);
 void source_table_free(struct source_table *t);
 struct source *source_find(struct source_table *t, const char *write_key); /* NULL: no such key */
 struct source *source_unknown(struct source_table *t);

@@ -47,6 +47,22 @@ void waiter_set_init(struct waiter_set *s, struct ev_loop *loop, uint64_t timeou
     s->timer.data = s;
 }
 
+void waiter_set_timeout(struct waiter_set *s, uint64_t timeout_ms)
+{
+    double timeout = (double)timeout_ms / 1000., more = timeout - s->timeout;
+    struct waiter *w;
+    list_foreach(w, &s->waiting, struct waiter, link)
+    {
+        w->deadline += more; /* all alike: they stay in order */
+    }
+    s->timeout = timeout;
+    if (!ev_is_active(&s->timer))
+        return;
+    ev_timer_stop(s->loop, &s->timer);
+    ev_timer_set(&s->timer, 0., 0.);
+    ev_timer_start(s->loop, &s->timer); /* looks how long it is from now on */
+}
+
 void waiter_set_fini(struct waiter_set *s)
 {
     struct waiter *w;

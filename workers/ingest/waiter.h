@@ -59,6 +59,8 @@ struct waiter_set {
 
 void waiter_set_init(struct waiter_set *s, struct ev_loop *loop, uint64_t timeout_ms, waiter_answer_fn answer,
                      void *arg);
+/* Who waits already is given so much more or less, too. */
+void waiter_set_timeout(struct waiter_set *s, uint64_t timeout_ms);
 void waiter_set_fini(struct waiter_set *s);
 /* Answers everybody who waits. */
 void waiter_answer_all(struct waiter_set *s, enum waiter_outcome outcome);

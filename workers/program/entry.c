@@ -37,9 +37,21 @@ static void entry_drain(struct child *c, uint32_t deadline_ms, const char *reaso
         keeper_drain(&e->u.keeper, deadline_ms);
 }
 
+static int entry_reload(struct child *c, const struct conf *old, void *state)
+{
+    (void)old;
+    struct entry *e = state;
+    if (!e->is_redis)
+        keeper_reloaded(&e->u.keeper, conf_program_of_slot(child_config(c), child_slot(c)));
+    return 0;
+}
+
 int program_main(unsigned slot, char **argv)
 {
-    static const struct child_kind kind = {
-        .name = "program", .start = entry_start, .drain = entry_drain, .state_size = sizeof(struct entry)};
+    static const struct child_kind kind = {.name = "program",
+                                           .start = entry_start,
+                                           .drain = entry_drain,
+                                           .reload = entry_reload,
+                                           .state_size = sizeof(struct entry)};
     return child_main(&kind, slot, argv);
 }

@@ -438,9 +438,12 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
     }
 }
 
-void keeper_reloaded(struct keeper *k)
+void keeper_reloaded(struct keeper *k, const struct conf_program *it)
 {
     static const int signals[] = {0, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH};
+    if (it == NULL) /* it is to go */
+        return;
+    k->it = k->question.it = it;
     int signo = signals[k->it->reload_signal];
     if (signo == 0 || k->phase != KEEPER_UP)
         return;

@@ -60,8 +60,8 @@ struct keeper {
 
 int keeper_start(struct child *c, struct keeper *k, const struct conf_program *it, enum exitcode *code);
 void keeper_drain(struct keeper *k, uint32_t deadline_ms);
-/* dray reload left the program as it is: its reload_signal, if it has one. */
-void keeper_reloaded(struct keeper *k);
+/* dray reload left the program as it is (it says the same): its reload_signal, if it has one. */
+void keeper_reloaded(struct keeper *k, const struct conf_program *it);
 
 /* keeper_out.c: what it prints. -1 with errno. */
 int keeper_out_open(struct keeper *k);
