@@ -108,7 +108,10 @@ static char *join(const json_t *list)
     size_t i;
     json_t *item;
     buf_init(&b, RELOAD_ERRORS_MAX);
-    json_array_foreach(list, i, item)(void) buf_printf(&b, "%s%s", i > 0 ? " " : "", json_string_value(item));
+    json_array_foreach(list, i, item)
+    {
+        (void)buf_printf(&b, "%s%s", i > 0 ? " " : "", json_string_value(item));
+    }
     char *text = xstrdup(buf_cstr(&b));
     buf_fini(&b);
     return text;

@@ -30,7 +30,9 @@ static void print_names(FILE *to, const char *intro, const json_t *list, const c
         return;
     fputs(intro, to);
     json_array_foreach(list, i, item)
+    {
         fprintf(to, "%s%s", i > 0 ? ", " : "", json_is_string(item) ? json_string_value(item) : "?");
+    }
     fputs(end, to);
 }
 
