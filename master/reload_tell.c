@@ -134,8 +134,10 @@ void reload_tell_restart_keys(const struct reload *r)
     size_t i;
     json_t *key;
     json_array_foreach(r->plan.restart, i, key)
+    {
         log_warn("reload_needs_restart", "key=%s remedy=%s", json_string_value(key),
                  log_q("restart dray to change it; the old value stays"));
+    }
 }
 
 /* The plan is in force from here on: who starts next has it. 0, or the code of what was refused. */
