@@ -135,7 +135,7 @@ def test_many_allocations_of_the_master(make_dray):
     each_of_the_master(make_dray, list(range(1, 100)) + sorted(random.Random(SEED).sample(range(100, 3000), 200)))
 
 
-@pytest.mark.parametrize("kind", ["ingest"])
+@pytest.mark.parametrize("kind", ["ingest", "delivery"])
 def test_as_big_as_a_batch(make_dray, sink, ledger, kind):
     """64 KiB and more, each of the first ones in turn, in a process that works."""
     dray = make_dray(conf={"master": {"processes": {"delivery": 1}},  # a job that was let go comes back with its lock's end
