@@ -289,7 +289,7 @@ def test_stopped_while_somebody_waits(make_dray, sink):
     dray = make_dray(start=False)
     children = Children(dray)
     dray.start()
-    children.does("delivery", 0, "rm $self; sleep 5")
+    children.does("delivery", 0, "rm $self; exec sleep 5")
     dray.write_config({"delivery": {"response_store": 9}})
     found = []
     waiting = threading.Thread(target=lambda: found.append(reload(dray)))

@@ -207,6 +207,7 @@ def test_signals_again_and_again(make_dray):
     i.wait_settled()
     assert i.told()["count"] <= 2 and i.told()["failed"] == 0
     count = i.told()["count"]
+    dray.write_config({"delivery": {"concurrency": 9}})
     os.kill(dray.pid, signal.SIGHUP)
     os.kill(dray.pid, signal.SIGUSR2)
     wait_for(lambda: i.told()["count"] == count + 1, 40, "as soon as it may be")
