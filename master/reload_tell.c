@@ -8,7 +8,6 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
-#include "master/health.h"
 #include "master/reconcile.h"
 #include "master/sd.h"
 #include "master/slot.h"
@@ -80,8 +79,7 @@ void reload_tell_result(struct reload *r, enum reload_result result, int code, c
     free(r->error);
     r->error = NULL;
     if (r->m->phase == MASTER_RUNNING)
-        sd_notify_text("READY=1\nSTATUS=%s%s", health_verdict(r->m).state,
-                       result > RELOAD_UNCHANGED ? "; the last reload failed, see the log" : "");
+        sd_notify_text("READY=1");
     reload_plan_fini(&r->plan);
     answer(r, outcome, false);
     json_decref(outcome);

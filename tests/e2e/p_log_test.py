@@ -139,8 +139,8 @@ def test_output_and_format_change_at_reload(make_dray, tmp_path):
     assert logs.Log(str(one)).records("running") and "child_died" not in one.read_text()
     assert dray.pid in pids
     dray.write_config({"log": {"output": "file:%s/no/such/folder" % tmp_path}})
-    dray.cli("reload")
-    wait_for(lambda: "log_open_failed" in two.read_text(), 5)
+    assert dray.cli("reload").returncode == 77
+    wait_for(lambda: "reload_refused" in two.read_text() and "no/such/folder" in two.read_text(), 5)
 
 
 def test_levels_at_run_time(make_dray):

@@ -121,7 +121,9 @@ def second_build(dray):
 def test_no_act_is_felt(make_dray, sink, ledger):
     busy = Busy(make_dray, sink, ledger)
     dray = busy.dray
-    for _ in range(10):
+    for n in range(10):  # of keys that are told, and of such that replace delivery, ingest or both
+        dray.write_config({"delivery": {"concurrency": 20 + n, "response_store": 1000 + n}, "log": {"flood": {"burst": 4000 + n}},
+                           "ingest": {"flush_at": 50 + n, "listeners": [{"id": "public-%d" % (n // 2), "address": dray.ingest}]}})
         busy.act("reload")
     for n in (1, 2, 3, 4, 5, 6, 5, 4, 3, 2, 1, 2):
         busy.act("scale", "delivery", str(n))
