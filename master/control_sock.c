@@ -207,14 +207,12 @@ static json_t *verb_upgrade(struct master *m, const json_t *request)
 static const struct {
     const char *name;
     json_t *(*fn)(struct master *m, const json_t *request);
-} verbs
-    [] =
-        {
-            {"status", verb_status}, {"scale", verb_scale}, {"restart", verb_restart},
-            {"stop", verb_stop},     {"dump", verb_dump},   {"level", loglevel_answer},
-            {"config", verb_config}, {"pause", verb_pause}, {"upgrade", verb_upgrade},
-            {"flush", NULL},  /* answered when every ingest process has sent on what it holds */
-            {"reload", NULL}, /* answered when it is in force, or has failed */
+} verbs[] = {
+    {"status", verb_status}, {"scale", verb_scale}, {"restart", verb_restart},
+    {"stop", verb_stop},     {"dump", verb_dump},   {"level", loglevel_answer},
+    {"config", verb_config}, {"pause", verb_pause}, {"upgrade", verb_upgrade},
+    {"flush", NULL},  /* answered when every ingest process has sent on what it holds */
+    {"reload", NULL}, /* answered when it is in force, or has failed */
 };
 
 /* NULL: the answer comes later, by what *later says. */

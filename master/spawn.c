@@ -117,6 +117,21 @@ static void run_preflight(const struct plan *p, int exe_fd, char *const argv[])
     _exit(EXIT_CODE_EXEC);
 }
 
+/* Until the child has its own dispositions it has the master's handlers: they would swallow a signal that is meant for it,
+ * such as the TERM of a process that is not wanted any more. run_child opens the mask. */
+static pid_t fork_deaf(void)
+{
+    sigset_t all, old;
+    sigfillset(&all);
+    (void)sigprocmask(SIG_SETMASK, &all, &old);
+    pid_t pid = fork();
+    int error = errno;
+    if (pid != 0)
+        (void)sigprocmask(SIG_SETMASK, &old, NULL);
+    errno = error;
+    return pid;
+}
+
 int spawn_child(struct slot *s)
 {
     struct master *m = s->master;
@@ -139,7 +154,7 @@ int spawn_child(struct slot *s)
     p.log = log[1];
     confine_plan(s, &p.confine);
     HOOK_POINT(child_unforked);
-    pid_t pid = fork();
+    pid_t pid = fork_deaf();
     int error = errno;
     if (pid != 0)
         confine_plan_end(&p.confine);

@@ -154,8 +154,8 @@ static void on_added(struct queue_call *c, enum queue_status s, const char *why,
     const struct redisReply *codes = reply;
     if (!g->direct)
         /* The script's answer is the last; there are fewer before it when there was no memory to send a hash. */
-        codes =
-            reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 ? reply->element[reply->elements - 1] : NULL;
+        codes = reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 ? reply->element[reply->elements - 1]
+                                                                        : NULL;
     if (codes != NULL && codes->type == REDIS_REPLY_ARRAY) {
         answer_each(q, g, codes);
     } else if (codes != NULL && codes->type == REDIS_REPLY_ERROR) {
