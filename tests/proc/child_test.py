@@ -15,7 +15,7 @@ from lib.wait import wait_for
 
 LISTEN = {"console": ["127.0.0.1:0"], "ingest": ["127.0.0.1:0"], "delivery": []}
 KINDS = sorted(LISTEN)
-PROTOCOL, CONFIG, ORPHAN = 76, 78, 81
+OSERR, PROTOCOL, ORPHAN = 71, 76, 81
 ORPHAN_SECONDS = 10  # CHILD_ORPHAN_MS
 
 
@@ -127,8 +127,8 @@ def config_exit(m, text=None, length=None, digest=None, seals=True, beat_ms=200)
 
 @pytest.mark.parametrize("case,code", [
     ({"digest": b"\0" * 32}, PROTOCOL), ({"length": 3}, PROTOCOL), ({"length": 2**40}, PROTOCOL), ({"length": 0}, PROTOCOL),
-    ({"seals": False}, PROTOCOL), ({"beat_ms": 0}, PROTOCOL), ({"text": b"{"}, CONFIG), ({"text": b"\0\xff"}, CONFIG),
-    ({"text": b'{"ingest":{"ack":"never"}}'}, CONFIG), ({"text": b'{"nobody_knows":1}'}, CONFIG)])
+    ({"seals": False}, PROTOCOL), ({"beat_ms": 0}, PROTOCOL), ({"text": b"{"}, OSERR), ({"text": b"\0\xff"}, OSERR),
+    ({"text": b'{"ingest":{"ack":"never"}}'}, OSERR), ({"text": b'{"nobody_knows":1}'}, OSERR)])
 def test_a_configuration_that_is_not_taken(make_child, case, code):
     m = make_child("console", start=False)
     assert config_exit(m, **case) == code
