@@ -258,6 +258,10 @@ static void read_one_by_one(struct queue *q, struct take *t)
         missing += !t->slots[i].there;
     }
     t->missing = missing;
+    if (missing == 0) {
+        give(q, t);
+        return;
+    }
     for (size_t i = 0; missing > 0; i++) {
         if (t->slots[i].there)
             continue;

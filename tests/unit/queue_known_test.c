@@ -206,6 +206,22 @@ static void without_scripts(void **state)
     queue_free(p.q);
 }
 
+/* Only take is gone: its answer comes behind that of what was to read the jobs. */
+static void without_the_take_script(void **state)
+{
+    struct probe p;
+    open_probe(&p, open_queue(*state));
+    server_ask(&server, "SCRIPT FLUSH");
+    freeReplyObject(redisCommand(server.c, "SCRIPT LOAD %s", queue_script_add.text));
+    give_in(&p, 0);
+    queue_take(p.q, 9, on_probe_taken, &p);
+    wait_taken(&p);
+    assert_string_equal(p.ids, "b0");
+    assert_int_equal(p.known, 1);
+    assert_int_equal(p.texts[0].gone, 1);
+    queue_free(p.q);
+}
+
 static void refused_is_not_let_go(void **state)
 {
     struct probe p;
@@ -280,8 +296,15 @@ static void in_order(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(not_read_back),         T(beside_others),   T(a_duplicate_is_read), T(without_scripts),
-        T(refused_is_not_let_go), T(freed_meanwhile), T(freed_inside),        T(in_order),
+        T(not_read_back),
+        T(beside_others),
+        T(a_duplicate_is_read),
+        T(without_scripts),
+        T(without_the_take_script),
+        T(refused_is_not_let_go),
+        T(freed_meanwhile),
+        T(freed_inside),
+        T(in_order),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);
 }
