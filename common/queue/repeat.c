@@ -58,7 +58,7 @@ void queue_repeat_add(struct queue *q, const char *name, const char *opts, size_
 {
     char why[WHY_SIZE];
     struct queue_plan p;
-    struct numbers n;
+    struct numbers n = {0};
     uint64_t now = clock_wall_ms();
     name = name != NULL ? name : "__default__";
     if (data_len > QUEUE_JOB_MAX) {
@@ -144,7 +144,7 @@ void queue_repeat_next(struct queue *q, const struct queue_job *job, queue_done_
 {
     char why[WHY_SIZE];
     struct queue_plan p;
-    struct numbers n;
+    struct numbers n = {0};
     uint64_t now = clock_wall_ms();
     enum queue_status s = queue_plan_make(&p, job->name, job->opts, job->opts_len, now, why, sizeof why);
     if (s != QUEUE_OK) {

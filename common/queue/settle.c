@@ -224,7 +224,7 @@ static void send_group(struct queue *q, struct group *g, bool with_take)
     q->settles_flying++;
     int argc = (int)(HEAD + PER_JOB * g->n);
     if (with_take) {
-        struct queue_take_args a;
+        struct queue_take_args a = {0};
         struct queue_call *take = queue_take_prepare(q, &a);
         queue_call_turn(q, &g->call, argc, argv, take, a.argv);
         queue_take_read(q, &a);

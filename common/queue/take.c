@@ -437,7 +437,7 @@ struct queue_call *queue_take_prepare(struct queue *q, struct queue_take_args *a
 
 static void send_take(struct queue *q, const struct wish *w)
 {
-    struct queue_take_args a;
+    struct queue_take_args a = {0};
     struct queue_call *c = prepare(q, w, &a);
     queue_call_script(q, c, &queue_script_take, QUEUE_TAKE_ARGC, a.argv, NULL);
     queue_take_read(q, &a);
