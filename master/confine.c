@@ -18,6 +18,8 @@
 #include "master/confine_dirs.h"
 #include "master/state.h"
 
+/* The master's turns must be short also where its children use all processors. */
+#define NICE_MASTER (-10)
 #define OOM_PATH    "/proc/self/oom_score_adj"
 #define OOM_MASTER  (-500)
 #define OOM_WORKER  100
@@ -27,7 +29,7 @@
 struct confine {
     struct user users[KIND_COUNT];
     bool changes[KIND_COUNT];
-    int oom_base; /* the master's own before it was changed */
+    int oom_base, nice; /* the master's own before it was changed */
 };
 
 /* The kinds' own keys. A program has limits of its own, and its data may be Redis'. */
@@ -117,6 +119,12 @@ int confine_start(struct master *m, enum exitcode *code)
     c->oom_base = read_oom();
     if (c->oom_base == 0)
         write_oom(OOM_MASTER);
+    errno = 0;
+    c->nice = getpriority(PRIO_PROCESS, 0);
+    if (errno == 0 && (c->nice == 0 || c->nice == NICE_MASTER)) { /* that: before an upgrade */
+        c->nice = 0;
+        (void)setpriority(PRIO_PROCESS, 0, NICE_MASTER); /* refused to most, and that is no fault */
+    }
     if (!any)
         return 0;
     const struct confine_owners owners = {
@@ -195,6 +203,7 @@ void confine_plan(const struct slot *s, struct confine_plan *p)
                                .keeps_capabilities = is_program,
                                .core = conf->core == CONF_CORE_ON,
                                .oom_score_adj = oom < OOM_MAX ? oom : OOM_MAX,
+                               .nice = c->nice,
                                .umask = is_program ? 0 : CHILD_UMASK,
                                .environment = environment_of_child()};
 #ifdef __SANITIZE_ADDRESS__
@@ -227,6 +236,7 @@ const char *confine_apply(const struct confine_plan *p)
     if (p->umask != 0)
         (void)umask(p->umask);
     write_oom(p->oom_score_adj);
+    (void)setpriority(PRIO_PROCESS, 0, p->nice);
     if (!p->keeps_capabilities)
         (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     const char *failed = p->changes_user ? user_become(&p->user) : NULL;

@@ -22,7 +22,7 @@ struct confine_plan {
     bool core;
     bool
         keeps_capabilities; /* those that the service manager gave (ambient): for what a program listens on */
-    int oom_score_adj;
+    int oom_score_adj, nice;
     mode_t umask; /* 0: as the master's */
     char **environment;
 };

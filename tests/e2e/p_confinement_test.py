@@ -51,6 +51,10 @@ def test_filters_are_on(make_dray):
     ours = number("/proc/self/oom_score_adj")
     assert number("/proc/%d/oom_score_adj" % dray.pid_of("delivery")) == max(ours, 0) + 100
     assert number("/proc/%d/oom_score_adj" % dray.redis_pid()) == max(ours, 0)
+    nice = os.getpriority(os.PRIO_PROCESS, 0)
+    assert {os.getpriority(os.PRIO_PROCESS, p) for p in (dray.pid_of("delivery"), dray.redis_pid())} == {nice}
+    if nice == 0 and os.geteuid() == 0:
+        assert os.getpriority(os.PRIO_PROCESS, dray.pid) == -10, "the master goes before its children"
     for kind in KINDS:
         assert limits(dray.pid_of(kind))["Max core file size"] == "0"
 
