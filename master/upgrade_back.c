@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/base/exitcode.h"
+#include "common/base/fd.h"
 #include "common/base/mem.h"
 #include "common/base/sig.h"
 #include "master/upgrade_adopt.h"
@@ -73,6 +74,7 @@ void upgrade_back_arm(int state_fd, int exe_fd, char **argv)
     back.env[n] = back.variable;
     back.argv = argv;
     back.exe_fd = exe_fd;
+    (void)fd_set_cloexec(exe_fd, true); /* the predecessor opens its own again, and is not told of this one */
     back.head = (size_t)snprintf(back.variable, sizeof back.variable,
                                  UPGRADE_VARIABLE "=%d:%d:-1:", (int)getpid(), state_fd);
     stack_t stack = {.ss_sp = back.alt_stack, .ss_size = sizeof back.alt_stack};

@@ -169,6 +169,26 @@ def test_it_dies_while_it_takes_over(make_dray, sink, ledger):
     assert ledger.duplicates() == {} and not dray.log.records("child_died")
 
 
+def test_the_way_back_leaves_no_descriptor(make_dray, sink):
+    """Ten times in a row: the same descriptors as before, by what they are."""
+    i = Instance(make_dray)
+    hooks = Hooks(i.dray)
+    dray = i.dray.start()
+
+    def opened():
+        return sorted(procs.fds(dray.pid).values())
+
+    def others(targets):
+        return [t for t in targets if not t.startswith("socket:")]  # a client of the control socket comes and goes
+    before = opened()
+    for n in range(10):
+        hooks.arm("adopt_taken" if n % 2 else "adopt_begin", "segv")
+        i.upgrade("--binary", i.next, code=1)
+        assert others(opened()) == others(before)
+        wait_for(lambda: set(opened()) <= set(before), 5, "no new socket")
+    assert i.told()["failed"] == 10
+
+
 def test_a_child_dies_meanwhile(make_dray, sink, ledger):
     """While nobody can hear of it: it is found dead, replaced, and what it had in hand is handed back."""
     i = Instance(make_dray)
