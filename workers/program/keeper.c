@@ -443,7 +443,7 @@ void keeper_reloaded(struct keeper *k, const struct conf_program *it)
     static const int signals[] = {0, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH};
     if (it == NULL) /* it is to go */
         return;
-    k->it = k->question.it = it;
+    /* Its own copy stays: the plan points into it, and the configuration's may go at the next reload. */
     int signo = signals[k->it->reload_signal];
     if (signo == 0 || k->phase != KEEPER_UP)
         return;
