@@ -22,17 +22,13 @@ QUICK = {"master": {"processes": {"delivery": 2}, "restart": {"min": "10ms", "ma
 @pytest.mark.limit(90)
 def test_control_at_every_write(make_dray, sink, ledger, tmp_path):
     """The Nth message of each kind of child, and of the master to any of them, finds the channel closed."""
-    names = ["%s.%d" % (kind, n) for kind, count in KINDS.items() for n in range(1, count + 1)]
-    for name in names:
-        (tmp_path / name).touch()
-    dray = make_dray(conf=QUICK, env=shims.bad_io(tmp_path, broken=tmp_path), start=False)
+    breaks = shims.Breaks(tmp_path, KINDS)
+    assert len(breaks.left()) == sum(KINDS.values())
+    dray = make_dray(conf=QUICK, env=shims.bad_io(tmp_path, broken=breaks), start=False)
     dray.start(wait=False)
-
-    def left():
-        return [n for n in names if (tmp_path / n).exists()]
     wait_for(lambda: dray.get("/livez").status == 200, 30, "alive")
     load = Load(dray, ledger, clients=4, batch=10, pause=0.02).start()
-    wait_for(lambda: not left(), 60, "each point was reached")
+    wait_for(lambda: not breaks.left(), 60, "each point was reached")
     dray.wait_ready()
     held = len(ledger.acked)
     wait_for(lambda: len(ledger.acked) > held + 100, 10, "work goes on")
@@ -41,7 +37,7 @@ def test_control_at_every_write(make_dray, sink, ledger, tmp_path):
     wait_settled(dray, seconds=15)
     died = dray.log.records("child_died")
     print("figure: %d channels broken, %d children died of it, %d duplicates" % (
-        len(names), len(died), len(ledger.duplicates())))
+        sum(KINDS.values()), len(died), len(ledger.duplicates())))
     assert died and not [r for r in died if r.get("signal") == "SIGPIPE"]
     assert dray.process.pid == dray.slot("master")["pid"]
     ledger.check(dray)

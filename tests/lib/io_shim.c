@@ -3,14 +3,17 @@
  *
  * IO_SHIM_SHORT  "local" or "tcp": each read and write of a pipe or a unix stream socket, or of a TCP socket, moves one
  *                byte at most. Writes to the log pipe stay whole: the kernel never cuts those of up to PIPE_BUF.
- * IO_SHIM_BREAK  a folder. If it has a file KIND.N, the Nth write of a process of that kind (or master) to a control
- *                channel finds the peer gone: the socket is shut down, the write fails with EPIPE, the file is removed.
+ * IO_SHIM_BREAK  a file of rows, mapped at once: a confined process may neither open nor remove a file. A row is the name
+ *                of a kind (or master) and a byte for each write of such a process to a control channel. The Nth write
+ *                finds the peer gone if byte N is set: the socket is shut down, it fails with EPIPE, the byte is cleared.
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -18,16 +21,40 @@
 #include <unistd.h>
 
 #define LOG_FD 2
+#define ROWS   8
+#define POINTS 48
 
 enum channel { OTHER, LOCAL, TCP };
+
+struct row {
+    char kind[16];
+    unsigned char is_broken[POINTS];
+};
 
 static struct {
     int is_on;
     enum channel shorten;
-    const char *folder;
+    struct row *row;
     char kind[32];
     unsigned writes;
 } shim;
+
+/* This kind's row, or NULL: none of its writes is to fail. A file that cannot be used ends the process. */
+static struct row *find_row(const char *file)
+{
+    int fd = open(file, O_RDWR | O_CLOEXEC);
+    struct row *rows =
+        fd < 0 ? MAP_FAILED : mmap(NULL, ROWS * sizeof *rows, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (rows == MAP_FAILED) {
+        perror(file);
+        abort();
+    }
+    close(fd);
+    for (int i = 0; i < ROWS; i++)
+        if (strncmp(rows[i].kind, shim.kind, sizeof rows[i].kind) == 0)
+            return &rows[i];
+    return NULL;
+}
 
 __attribute__((constructor)) static void start(void)
 {
@@ -37,7 +64,6 @@ __attribute__((constructor)) static void start(void)
         return;
     const char *how = getenv("IO_SHIM_SHORT");
     shim.shorten = how == NULL ? OTHER : strcmp(how, "tcp") == 0 ? TCP : LOCAL;
-    shim.folder = getenv("IO_SHIM_BREAK");
     strcpy(shim.kind, "master");
     FILE *f = fopen("/proc/self/cmdline", "r");
     size_t len = f != NULL ? fread(line, 1, sizeof line - 1, f) : 0;
@@ -47,6 +73,8 @@ __attribute__((constructor)) static void start(void)
     const char *word = line + strlen(line) + 1;
     if (word < line + len && strcmp(word, "-x") == 0)
         snprintf(shim.kind, sizeof shim.kind, "%.31s", word + 3);
+    const char *file = getenv("IO_SHIM_BREAK");
+    shim.row = file != NULL ? find_row(file) : NULL;
     shim.is_on = 1;
 }
 
@@ -85,12 +113,11 @@ static int shortened(int fd)
 /* Must this write fail? */
 static int breaks(int fd)
 {
-    char path[512];
     int saved = errno, is_pair;
-    if (!shim.is_on || shim.folder == NULL || channel_of(fd, &is_pair) != LOCAL || !is_pair)
+    if (!shim.is_on || shim.row == NULL || channel_of(fd, &is_pair) != LOCAL || !is_pair)
         return 0;
-    snprintf(path, sizeof path, "%s/%s.%u", shim.folder, shim.kind, ++shim.writes);
-    if (unlink(path) == 0) {
+    unsigned n = shim.writes++;
+    if (n < POINTS && __atomic_exchange_n(&shim.row->is_broken[n], 0, __ATOMIC_SEQ_CST) != 0) {
         (void)shutdown(fd, SHUT_RDWR);
         errno = EPIPE;
         return 1;

@@ -16,13 +16,36 @@ def build(directory, name):
 
 
 def bad_io(directory, short=None, broken=None):
-    """io_shim.c. short: "local" or "tcp"; broken: the folder with names of what is to fail."""
+    """io_shim.c. short: "local" or "tcp"; broken: the Breaks that are to happen."""
     env = {"LD_PRELOAD": build(directory, "io_shim")}
     if short is not None:
         env["IO_SHIM_SHORT"] = short
     if broken is not None:
-        env["IO_SHIM_BREAK"] = str(broken)
+        env["IO_SHIM_BREAK"] = broken.path
     return env
+
+
+class Breaks:
+    """Which writes to control channels are to fail: {kind: the first so many of it}. left() names those that have not yet."""
+    ROWS, NAME, POINTS = 8, 16, 48
+
+    def __init__(self, directory, kinds):
+        assert len(kinds) <= self.ROWS and max(kinds.values()) <= self.POINTS
+        self.kinds = kinds
+        self.path = os.path.join(str(directory), "breaks")
+        rows = b"".join(struct.pack("=%ds%ds" % (self.NAME, self.POINTS), kind.encode(), b"\1" * n)
+                        for kind, n in kinds.items())
+        with open(self.path, "wb") as f:
+            f.write(rows.ljust(self.ROWS * (self.NAME + self.POINTS), b"\0"))
+        with open(self.path, "r+b") as f:
+            self.page = mmap.mmap(f.fileno(), 0)
+
+    def left(self):
+        names = []
+        for i, (kind, count) in enumerate(self.kinds.items()):
+            first = i * (self.NAME + self.POINTS) + self.NAME
+            names += ["%s.%d" % (kind, n + 1) for n in range(count) if self.page[first + n]]
+        return names
 
 
 def bad_dns(directory, milliseconds):
