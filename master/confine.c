@@ -217,7 +217,7 @@ void confine_plan_end(struct confine_plan *p)
     p->environment = NULL;
 }
 
-static void limit(int what, rlim_t most)
+static void limit(__rlimit_resource_t what, rlim_t most)
 {
     struct rlimit l;
     if (getrlimit(what, &l) < 0)

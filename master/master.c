@@ -245,7 +245,7 @@ int master_end(struct master *m)
     enum exitcode code = m->exit_code;
     tear_down(m);
     ev_loop_destroy(m->loop);
-    return code;
+    return (int)code;
 }
 
 int master_run(const struct master_options *o)
@@ -265,7 +265,7 @@ int master_run(const struct master_options *o)
         metrics_free(m.sum);
         metrics_free(m.own);
         ev_loop_destroy(m.loop);
-        return code;
+        return (int)code;
     }
     name_host(m.conf);
     (void)fd_raise_limit((unsigned long)m.conf->master.nofile);

@@ -18,6 +18,8 @@
 #include "common/base/log.h"
 #include "workers/sandbox.h"
 
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers" /* libseccomp's macros, as clang sees them */
+
 #define CALLS_MAX 1024 /* numbers told one by one */
 
 /* ---- a denied call */

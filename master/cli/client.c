@@ -63,7 +63,7 @@ int client_find(const struct cli *o, char path[CLIENT_PATH_MAX])
         return EXIT_CODE_OK;
     struct conf *conf = cli_load_conf(o, &code);
     if (conf == NULL)
-        return code;
+        return (int)code;
     conf_run_path(conf, "control.sock", path, CLIENT_PATH_MAX);
     conf_free(conf);
     return EXIT_CODE_OK;

@@ -51,12 +51,10 @@ static void look(struct probe *p, enum queue_status s, const struct queue_job *j
         assert_memory_equal(j->data, data, j->data_len);
         assert_string_equal(j->name, "__default__");
         assert_int_equal(j->attempts_made + j->stalled_count + j->retried_ms + j->failures, 0);
-        char stored[100], stamp[24];
+        char stamp[24];
         snprintf(stamp, sizeof stamp, "%llu", (unsigned long long)j->timestamp_ms);
-        snprintf(stored, sizeof stored, "HGET " B "%s timestamp", j->id);
-        is(stamp, stored);
-        snprintf(stored, sizeof stored, "HGET " B "%s opts", j->id);
-        is(j->opts, stored);
+        is(stamp, "HGET " B "%s timestamp", j->id);
+        is(j->opts, "HGET " B "%s opts", j->id);
         assert_int_equal(j->opts_len, strlen(j->opts));
         if (j->added != NULL) {
             const struct text *t = j->added;
