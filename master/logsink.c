@@ -247,6 +247,11 @@ static void own_line(enum log_level level, const char *line, void *arg)
     logsink_write(arg, level, &self, line, strlen(line));
 }
 
+static void on_end(void *arg)
+{
+    (void)logsink_flush(arg, FLUSH_END_MS);
+}
+
 /* Signals are the loop's. */
 static int start_thread(struct logsink *l)
 {
@@ -300,6 +305,7 @@ struct logsink *logsink_new(const struct conf_log *c)
         return NULL;
     }
     log_to_writer(own_line, l);
+    log_on_end(on_end, l);
     return l;
 }
 
@@ -308,6 +314,7 @@ void logsink_free(struct logsink *l)
     if (l == NULL)
         return;
     log_to_stderr();
+    log_on_end(NULL, NULL);
     uint64_t until = clock_mono_ms() + FLUSH_END_MS, now;
     pthread_mutex_lock(&l->mutex);
     l->stop = true;

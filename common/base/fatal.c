@@ -15,6 +15,7 @@ void fatal(enum exitcode code, const char *fmt, ...)
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     log_crit("fatal", "code=%d name=%s msg=%s", (int)code, exitcode_name(code), log_q(text));
+    log_end();
     exit(code);
 }
 
@@ -26,5 +27,6 @@ void panic(const char *fmt, ...)
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     log_crit("panic", "msg=%s", log_q(text));
+    log_end();
     abort();
 }

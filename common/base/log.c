@@ -21,6 +21,8 @@ static struct {
     enum log_level level;
     log_writer_fn writer;
     void *writer_arg;
+    void (*end)(void *arg);
+    void *end_arg;
     uint64_t dropped;
     uint64_t told; /* drops already reported */
     char quoted[QUOTE_SLOTS][QUOTE_MAX];
@@ -45,6 +47,18 @@ void log_to_writer(log_writer_fn fn, void *arg)
     state.target = TARGET_WRITER;
     state.writer = fn;
     state.writer_arg = arg;
+}
+
+void log_on_end(void (*fn)(void *arg), void *arg)
+{
+    state.end = fn;
+    state.end_arg = arg;
+}
+
+void log_end(void)
+{
+    if (state.end != NULL)
+        state.end(state.end_arg);
 }
 
 void log_set_level(enum log_level level)

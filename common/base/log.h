@@ -25,6 +25,10 @@ void log_to_master(void);
 void log_to_stderr(void);
 /* The process hands lines to fn (the master's logsink). */
 void log_to_writer(log_writer_fn fn, void *arg);
+/* fn is called when the process ends by fatal() or panic(): what the writer still holds must get out, within a short
+ * time. NULL: nothing. */
+void log_on_end(void (*fn)(void *arg), void *arg);
+void log_end(void); /* of these two */
 
 void log_set_level(enum log_level level);
 enum log_level log_get_level(void);

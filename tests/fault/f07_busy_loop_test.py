@@ -23,7 +23,7 @@ def test_busy_loop(make_dray, sink, ledger):
     with dray.client() as c:
         assert c.deliver(batch_body(events)).status == 200, "it is sent to another"
     ledger.ack(e["messageId"] for e in events)
-    died = dray.log.records("child_died")
+    died = wait_for(lambda: dray.log.records("child_died"), 10)
     assert len(died) == 1 and (died[0]["signal"], died[0]["by"], died[0]["reason"]) == ("SIGABRT", "the supervisor", "hang")
     assert [r["signal"] for r in dray.log.records("child_kill")] == ["SIGABRT"]
     words = [r["msg"] for r in dray.log.records("raw", pid=died[0]["child_pid"])]

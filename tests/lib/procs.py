@@ -68,6 +68,16 @@ def alive(pid):
         return False
 
 
+def catches(pid, signo):
+    """The process has a handler for the signal; False also when it is gone."""
+    try:
+        with open("/proc/%d/status" % pid) as f:
+            caught = next(line for line in f if line.startswith("SigCgt:")).split()[1]
+    except (OSError, StopIteration):
+        return False
+    return bool(int(caught, 16) >> (signo - 1) & 1)
+
+
 def fd_count(pid):
     return len(os.listdir("/proc/%d/fd" % pid))
 

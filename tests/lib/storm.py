@@ -15,6 +15,7 @@ import time
 from collections import Counter
 
 from lib import procs
+from lib.wait import wait_for
 
 
 class Storm:
@@ -190,6 +191,8 @@ class RandomStorm:
         self.dray.kill_master()
         self.dray.expect_exit(0)
         self.dray.start(wait=False)
+        wait_for(lambda: procs.catches(self.dray.pid, signal.SIGUSR2) or not self.dray.is_running(), 10,
+                 "the new master has its signals")
         self.starts += 1
         self.master_killed = time.monotonic()
         return True
