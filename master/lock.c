@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,7 @@
 #include "master/state.h"
 
 #define WATCH_S 60.
+#define LEFT_MS 2000
 
 static int make_dir(const char *key, const char *path)
 {
@@ -38,9 +41,34 @@ static void write_pid(int fd, const char *path)
         log_warn("lock_pid_not_written", "path=%s err=%s", log_q(path), log_q(strerror(errno)));
 }
 
+static unsigned long owner_of(int fd)
+{
+    char text[32] = "";
+    if (pread(fd, text, sizeof text - 1, 0) < 0)
+        text[0] = '\0';
+    return strtoul(text, NULL, 10);
+}
+
+/* What a killed master had forked and what has not executed yet holds its lock a little longer than it. */
+static int lock_when_left(int fd)
+{
+    uint64_t until = clock_mono_ms() + LEFT_MS;
+    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        int error = errno;
+        unsigned long owner = owner_of(fd);
+        if (error != EWOULDBLOCK || owner == 0 || owner > INT_MAX || kill((pid_t)owner, 0) == 0 ||
+            errno != ESRCH || clock_mono_ms() >= until) {
+            errno = error;
+            return -1;
+        }
+        (void)poll(NULL, 0, 10);
+    }
+    return 0;
+}
+
 int lock_take(const struct conf *c, enum exitcode *code)
 {
-    char path[PATH_MAX], text[32] = "";
+    char path[PATH_MAX];
     *code = EXIT_CODE_NOPERM;
     if (make_dir("node.run_dir", c->node.run_dir) < 0 || make_dir("node.state_dir", c->node.state_dir) < 0)
         return -1;
@@ -50,10 +78,8 @@ int lock_take(const struct conf *c, enum exitcode *code)
         log_crit("lock_failed", "path=%s err=%s", log_q(path), log_q(strerror(errno)));
         return -1;
     }
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        if (read(fd, text, sizeof text - 1) < 0)
-            text[0] = '\0';
-        log_crit("already_running", "owner_pid=%lu run_dir=%s remedy=%s", strtoul(text, NULL, 10),
+    if (lock_when_left(fd) < 0) {
+        log_crit("already_running", "owner_pid=%lu run_dir=%s remedy=%s", owner_of(fd),
                  log_q(c->node.run_dir),
                  log_q("stop it with dray stop, or give this instance another node.run_dir"));
         *code = EXIT_CODE_TEMP;
@@ -78,7 +104,6 @@ static bool is_locked_file(int fd, const char *path)
 /* 0: locked again under its name; -1: it cannot be made (errno); 1: somebody else holds it (pid). */
 static int take_again(struct master *m, const char *path, unsigned long *pid)
 {
-    char text[32] = "";
     if (fd_make_dirs(m->conf->node.run_dir, 0750) < 0)
         return -1;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
@@ -86,9 +111,7 @@ static int take_again(struct master *m, const char *path, unsigned long *pid)
         return -1;
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
         int error = errno;
-        if (read(fd, text, sizeof text - 1) < 0)
-            text[0] = '\0';
-        *pid = strtoul(text, NULL, 10);
+        *pid = owner_of(fd);
         fd_close(&fd);
         errno = error;
         return error == EWOULDBLOCK ? 1 : -1;

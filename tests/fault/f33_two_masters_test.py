@@ -1,7 +1,9 @@
 """F33: two masters are started for one run dir: the second one exits 75 with "already running, pid N"; the first does not notice."""
+import fcntl
 import os
 import subprocess
 
+from lib import procs
 from lib.client import Load
 from lib.logs import parse_line
 from lib.wait import wait_for
@@ -50,3 +52,18 @@ def test_at_the_same_moment(make_dray, sink):
         if dray.process is None:
             for p in running:
                 p.kill()
+
+
+def test_what_a_killed_one_has_forked_still_holds_the_lock(make_dray):
+    dray = make_dray(start=False)
+    os.makedirs(dray.run_dir, exist_ok=True)
+    path = os.path.join(dray.run_dir, "lock")
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    with open(path, "w") as f:
+        f.write("%d\n" % gone.pid)
+        f.flush()
+        fcntl.flock(f, fcntl.LOCK_EX)
+        dray.start(wait=False)
+        wait_for(lambda: path in procs.fds(dray.pid).values(), 10, "it is at the lock")
+    dray.wait_ready()
