@@ -112,6 +112,7 @@ static json_t *master_json(const struct master *m, uint64_t now)
     json_object_set_new(o, "loop_turn_worst_ms", real_ms(m->turn.worst_us));
     json_object_set_new(o, "loop_turn_worst_cpu_ms", real_ms(m->turn.worst_cpu_us));
     json_object_set_new(o, "loop_turn_worst_part", json_string(m->turn.worst_part));
+    json_object_set_new(o, "loop_turns_stopped", json_integer((json_int_t)m->turn.stopped));
     json_object_set_new(o, "loop_turn_worst_minute_ms", real_ms(turn_minute_us(&m->turn)));
     return o;
 }

@@ -1,13 +1,23 @@
 /* turn - see turn.h. */
 #include "master/turn.h"
 
+#include <signal.h>
 #include <string.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
 
+static volatile sig_atomic_t continued; /* so often was this process stopped, and went on */
+
+static void on_continued(int sig)
+{
+    (void)sig;
+    continued = (sig_atomic_t)((unsigned)continued + 1);
+}
+
 static void begin(struct turn *t)
 {
+    t->continued = continued;
     t->began_us = t->mark_us = clock_mono_us();
     t->cpu_us = clock_cpu_us();
     t->part = "other";
@@ -70,6 +80,11 @@ static void on_sleep(struct ev_loop *loop, ev_prepare *w, int revents)
         return;
     turn_part(t, "other");
     uint64_t now = t->mark_us, took = now - t->began_us, cpu = clock_cpu_us() - t->cpu_us;
+    t->began_us = 0;
+    if (t->continued != continued) {
+        t->stopped++;
+        return;
+    }
     advance(t, now);
     if (took > t->bucket_us[t->bucket_no % TURN_BUCKETS])
         t->bucket_us[t->bucket_no % TURN_BUCKETS] = took;
@@ -79,7 +94,6 @@ static void on_sleep(struct ev_loop *loop, ev_prepare *w, int revents)
         t->worst_cpu_us = cpu;
     }
     tell(t, took, cpu, now / 1000);
-    t->began_us = 0;
 }
 
 void turn_start(struct turn *t, struct ev_loop *loop)
@@ -87,6 +101,7 @@ void turn_start(struct turn *t, struct ev_loop *loop)
     memset(t, 0, sizeof *t);
     t->worst_part = "";
     t->bucket_no = clock_mono_us() / (TURN_BUCKET_S * 1000000ull);
+    sigaction(SIGCONT, &(struct sigaction){.sa_handler = on_continued, .sa_flags = SA_RESTART}, NULL);
     /* First of all that a wake brings, last of all that comes before a sleep. */
     ev_check_init(&t->wakes, on_wake);
     ev_set_priority(&t->wakes, EV_MAXPRI);

@@ -12,6 +12,7 @@
 #include <hiredis/hiredis.h>
 
 #include "common/base/list.h"
+#include "common/queue/order.h"
 
 #define QUEUE_KEY_SIZE     512
 #define QUEUE_GROUP_MAX    128          /* jobs of one add or settle call */
@@ -63,6 +64,7 @@ extern struct redis_script queue_script_add, queue_script_take, queue_script_set
     queue_script_release, queue_script_tokens, queue_script_tick, queue_script_untick, queue_script_stalled,
     queue_script_sweep, queue_script_counts, queue_script_repeat, queue_script_repeat_add,
     queue_script_repeat_remove, queue_script_repeat_list, queue_script_take_ordered, queue_script_turn,
+    queue_script_turn_ordered,
     queue_script_settle_ordered, queue_script_lease, queue_script_share, queue_script_protocol;
 
 extern struct redis_script queue_script_admin_add, queue_script_admin_look, queue_script_admin_touch,
@@ -79,18 +81,27 @@ void queue_call_script(struct queue *q, struct queue_call *c, const struct redis
 /* The same for a command that the caller has sent, or is about to send, itself: fn is queue_call_reply, arg is c. */
 void queue_call_begin(struct queue *q, struct queue_call *c);
 void queue_call_reply(enum redis_status status, const struct redisReply *reply, void *arg);
-/* turn.c: a settle and a take, not yet sent, as one call. */
-#define QUEUE_TAKE_ARGC 8
-void queue_call_turn(struct queue *q, struct queue_call *settle, int settle_argc,
-                     const char *const *settle_argv, struct queue_call *take, const char *const *take_argv);
-/* take.c: the first take that is asked for; argv lives as long as a. Once it was sent, queue_take_read asks for the jobs. */
+/* take_ask.c: what is sent for the first take that is asked for. */
+#define QUEUE_TAKE_NUMBERS 8
 struct queue_take_args {
-    char lock_ms[24], max[16], jobs[24], ms[24];
-    const char *argv[QUEUE_TAKE_ARGC];
-    struct take *read;
+    int argc;
+    const char *argv[14 + QUEUE_ORDERED_MAX];
+    char numbers[QUEUE_TAKE_NUMBERS][24];
+    size_t n_numbers;
+    struct take *take;
+    struct queue_wish *wish;
 };
 struct queue_call *queue_take_prepare(struct queue *q, struct queue_take_args *a);
-void queue_take_read(struct queue *q, const struct queue_take_args *a);
+/* Behind the call: asks for the jobs too. argv is not valid any more. */
+void queue_take_sent(struct queue *q, struct queue_take_args *a);
+/* take.c: a take that is about to be sent, its call returned. Behind it the jobs are read. */
+struct queue_call *queue_take_open(struct queue *q, queue_taken_fn taken, queue_taken_ordered_fn ordered,
+                                   void *arg, struct take **t);
+const char *queue_take_known(const struct take *t); /* " id id "; "" */
+void queue_take_read(struct queue *q, struct take *t);
+/* turn.c: a settle and the take that is asked for, as one call. */
+void queue_call_turn(struct queue *q, struct queue_call *settle, int settle_argc,
+                     const char *const *settle_argv);
 /* add.c: jobs on their way to Redis when a take was sent behind them. All empty where the queue has no let_go. */
 struct queue_known {
     char *ids; /* " id id "; NULL: none */

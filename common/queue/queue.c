@@ -92,25 +92,57 @@ static const char counts_text[] =
 #include "common/queue/lua/help.lua.h"
 #include "common/queue/lua/counts.lua.h"
     ;
+/* Ordered queues need more of what is rare. */
+#define ORDERED_OPEN                                                                                         \
+    "local helpers\nlocal function help()\nif helpers then return helpers end\n"
+#define ORDERED_CLOSE                                                                                        \
+    "helpers = " ORDERED_HELPERS " return helpers\nend\n"
+#define ORDERED_HELPERS                                                                                      \
+    "{ fail_ghost = fail_ghost, forget = forget, trim = trim, target = target, priority_of = priority_of, "  \
+    "push_by_priority = push_by_priority, count_stall = count_stall, fail_stalled = fail_stalled, "          \
+    "put_in_front = put_in_front }"
 static const char take_ordered_text[] =
 #include "common/queue/lua/head.lua.h"
+    ORDERED_OPEN
 #include "common/queue/lua/help.lua.h"
-#include "common/queue/lua/heard.lua.h"
 #include "common/queue/lua/stalled_out.lua.h"
 #include "common/queue/lua/order.lua.h"
+        ORDERED_CLOSE
+#include "common/queue/lua/heard.lua.h"
+#include "common/queue/lua/clock.lua.h"
 #include "common/queue/lua/take_ordered.lua.h"
     ;
 static const char settle_ordered_text[] =
 #include "common/queue/lua/head.lua.h"
+    ORDERED_OPEN
 #include "common/queue/lua/help.lua.h"
+#include "common/queue/lua/stalled_out.lua.h"
+#include "common/queue/lua/order.lua.h"
+        ORDERED_CLOSE
 #include "common/queue/lua/heard.lua.h"
 #include "common/queue/lua/clock.lua.h"
-#include "common/queue/lua/order.lua.h"
-    "local function help() return " HELPERS " end\n"
     "local function settle()\n"
 #include "common/queue/lua/settle.lua.h"
     "end\n"
 #include "common/queue/lua/settle_ordered.lua.h"
+    ;
+static const char turn_ordered_text[] =
+#include "common/queue/lua/head.lua.h"
+    ORDERED_OPEN
+#include "common/queue/lua/help.lua.h"
+#include "common/queue/lua/stalled_out.lua.h"
+#include "common/queue/lua/order.lua.h"
+        ORDERED_CLOSE
+#include "common/queue/lua/heard.lua.h"
+#include "common/queue/lua/clock.lua.h"
+    "local function settle(ARGV)\nlocal function settle()\n"
+#include "common/queue/lua/settle.lua.h"
+    "end\n"
+#include "common/queue/lua/settle_ordered.lua.h"
+    "end\nlocal function take(ARGV)\n"
+#include "common/queue/lua/take_ordered.lua.h"
+    "end\n"
+#include "common/queue/lua/turn.lua.h"
     ;
 static const char lease_text[] =
 #include "common/queue/lua/head.lua.h"
@@ -150,6 +182,7 @@ SCRIPT(add);
 SCRIPT(take);
 SCRIPT(settle);
 SCRIPT(turn);
+SCRIPT(turn_ordered);
 SCRIPT(renew);
 SCRIPT(release);
 SCRIPT(tokens);
@@ -178,6 +211,7 @@ void queue_register_scripts(void)
         &queue_script_repeat_add,   &queue_script_repeat_remove,  &queue_script_repeat_list,
         &queue_script_take_ordered, &queue_script_settle_ordered, &queue_script_lease,
         &queue_script_share,        &queue_script_protocol,       &queue_script_turn,
+        &queue_script_turn_ordered,
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         redis_script_register(all[i]);

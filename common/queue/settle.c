@@ -223,16 +223,15 @@ static void send_group(struct queue *q, struct group *g, bool with_take)
     g->call.finish = on_settled;
     q->settles_flying++;
     int argc = (int)(HEAD + PER_JOB * g->n);
-    if (with_take) {
-        struct queue_take_args a = {0};
-        struct queue_call *take = queue_take_prepare(q, &a);
-        queue_call_turn(q, &g->call, argc, argv, take, a.argv);
-        queue_take_read(q, &a);
-    } else if (q->o.ordered) {
-        queue_call_script(q, &g->call, &queue_script_settle_ordered, argc + 2, all, NULL);
-    } else {
-        queue_call_script(q, &g->call, &queue_script_settle, argc, argv, NULL);
+    if (q->o.ordered) {
+        argv = all;
+        argc += 2;
     }
+    if (with_take)
+        queue_call_turn(q, &g->call, argc, argv);
+    else
+        queue_call_script(q, &g->call, q->o.ordered ? &queue_script_settle_ordered : &queue_script_settle,
+                          argc, argv, NULL);
     free(all);
     free(ops);
 }
@@ -255,7 +254,7 @@ void queue_flush_settles(struct queue *q)
             list_push_back(&g->items, &it->link);
             g->n++;
         }
-        send_group(q, g, list_empty(&q->settles) && !list_empty(&q->takes) && !q->o.ordered);
+        send_group(q, g, list_empty(&q->settles) && !list_empty(&q->takes));
     }
 }
 

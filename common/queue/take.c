@@ -1,4 +1,4 @@
-/* take - jobs from wait to active, locked, in one step, with their fields in the same round trip.
+/* take - what a take brings: jobs from wait to active, locked, in one step, with their fields in the same round trip.
  *
  * The script moves, locks and returns the ids; a SORT_RO behind it reads the fields of just these ids natively, because
  * Lua hashes every byte that passes through it. Where SORT_RO with GET is denied (Cluster, some ACLs), or a job came not
@@ -20,24 +20,11 @@
 #define FIELD_NAMES                                                                                          \
     "data", "name", "opts", "timestamp", "attemptsMade", "stalledCounter", "retriedOn", "dray:retried"
 enum { F_DATA, F_NAME, F_OPTS, F_TIMESTAMP, F_ATTEMPTS, F_STALLED, F_RETRIED, F_AFRESH, FIELDS };
-#define BYTES_MAX    "33554432" /* data in one answer, unless a single job is larger */
-#define JOB_MAX      "16777216" /* a larger one goes to failed: QUEUE_JOB_MAX */
-#define SORTED       F_AFRESH   /* so many of them come with the sort: the others are rarely of interest */
-#define ORDERED_ARGS 14         /* before the ids in hand */
+#define SORTED F_AFRESH /* so many of them come with the sort: the others are rarely of interest */
 
 /* Values of the scripts' answers before the ids; the last are the marks. */
 enum { T_GHOSTS, T_LIMITED_MS, T_MARKS, TAKE_HEAD };
 enum { O_STATE, O_MS, O_WHO, O_REQUEUED, O_FAILED, O_GHOSTS, O_MARKS, ORDERED_HEAD };
-
-struct wish { /* a take not yet sent */
-    struct list link;
-    unsigned max;
-    queue_taken_fn taken;
-    void *arg;
-    queue_taken_ordered_fn ordered; /* instead of taken */
-    char **in_hand;
-    size_t n;
-};
 
 struct slot {
     char *id, *name, *opts;
@@ -69,24 +56,6 @@ struct take_call {
     struct take *t;
     size_t i; /* of the job whose data is asked for */
 };
-
-void queue_take(struct queue *q, unsigned max, queue_taken_fn taken, void *arg)
-{
-    struct wish *w = xcalloc(1, sizeof *w);
-    ASSERT(!q->o.ordered);
-    w->max = max < QUEUE_TAKE_MAX ? max : QUEUE_TAKE_MAX;
-    w->taken = taken;
-    w->arg = arg;
-    list_push_back(&q->takes, &w->link);
-}
-
-static void wish_free(struct wish *w)
-{
-    for (size_t i = 0; i < w->n; i++)
-        free(w->in_hand[i]);
-    free(w->in_hand);
-    free(w);
-}
 
 static char *copy_of(const struct redisReply *r, const char *absent, size_t *len)
 {
@@ -380,7 +349,7 @@ static void on_taken(struct queue_call *c, enum queue_status s, const char *why,
 }
 
 /* Reads the fields of the ids that the script has left; one answer for all. */
-static void send_sort(struct queue *q, struct take *t)
+void queue_take_read(struct queue *q, struct take *t)
 {
     static const char *const fields[FIELDS] = {FIELD_NAMES};
     const char *argv[6 + 2 * SORTED] = {"SORT_RO", NULL, "BY", "nosort", "GET", "#"};
@@ -398,140 +367,20 @@ static void send_sort(struct queue *q, struct take *t)
     free(key);
 }
 
-static const char *known_ids(const struct take *t)
-{
-    return t->known.ids != NULL ? t->known.ids : "";
-}
-
-static struct queue_call *prepare(struct queue *q, const struct wish *w, struct queue_take_args *a)
+struct queue_call *queue_take_open(struct queue *q, queue_taken_fn taken, queue_taken_ordered_fn ordered,
+                                   void *arg, struct take **out)
 {
     struct take *t = xcalloc(1, sizeof *t);
-    snprintf(a->lock_ms, sizeof a->lock_ms, "%" PRIu64, q->o.lock_ms);
-    snprintf(a->max, sizeof a->max, "%u", w->max);
-    snprintf(a->jobs, sizeof a->jobs, "%" PRIu64, q->o.limiter_ms > 0 ? q->o.limiter_jobs : 0);
-    snprintf(a->ms, sizeof a->ms, "%" PRIu64, q->o.limiter_ms);
-    t->taken = w->taken;
-    t->arg = w->arg;
+    t->taken = taken;
+    t->ordered = ordered;
+    t->arg = arg;
+    t->returns = q->returns;
     queue_known_open(q, &t->known);
-    const char *const argv[QUEUE_TAKE_ARGC] = {q->o.token,     a->lock_ms,  a->max,
-                                               a->jobs,        a->ms,       q->o.limiter_by_group ? "1" : "",
-                                               queue_alone(q), known_ids(t)};
-    memcpy(a->argv, argv, sizeof argv);
-    a->read = t;
+    *out = t;
     return &call_new(t, on_taken)->call;
 }
 
-void queue_take_read(struct queue *q, const struct queue_take_args *a)
+const char *queue_take_known(const struct take *t)
 {
-    send_sort(q, a->read);
-}
-
-struct queue_call *queue_take_prepare(struct queue *q, struct queue_take_args *a)
-{
-    struct wish *w = list_first(&q->takes, struct wish, link);
-    list_remove(&w->link);
-    struct queue_call *c = prepare(q, w, a);
-    wish_free(w);
-    return c;
-}
-
-static void send_take(struct queue *q, const struct wish *w)
-{
-    struct queue_take_args a = {0};
-    struct queue_call *c = prepare(q, w, &a);
-    queue_call_script(q, c, &queue_script_take, QUEUE_TAKE_ARGC, a.argv, NULL);
-    queue_take_read(q, &a);
-}
-
-static void send_take_ordered(struct queue *q, struct wish *w)
-{
-    struct take *t = xcalloc(1, sizeof *t);
-    char lock_ms[24], max[16], stalled[24], tombstone[24], run[24], jobs[24], ms[24];
-    const char **argv = xcalloc(ORDERED_ARGS + w->n, sizeof *argv);
-    queue_known_open(q, &t->known);
-    snprintf(lock_ms, sizeof lock_ms, "%" PRIu64, q->o.lock_ms);
-    snprintf(max, sizeof max, "%u", w->max);
-    snprintf(stalled, sizeof stalled, "%" PRIu64, q->o.max_stalled);
-    snprintf(tombstone, sizeof tombstone, "%" PRIu64, q->o.tombstone_ms);
-    snprintf(run, sizeof run, "%" PRIu64, q->o.max_run_ms);
-    snprintf(jobs, sizeof jobs, "%" PRIu64, q->o.limiter_ms > 0 ? q->o.limiter_jobs : 0);
-    snprintf(ms, sizeof ms, "%" PRIu64, q->o.limiter_ms);
-    const char *const head[ORDERED_ARGS] = {q->o.token,
-                                            queue_lease_value(q),
-                                            lock_ms,
-                                            max,
-                                            BYTES_MAX,
-                                            JOB_MAX,
-                                            stalled,
-                                            tombstone,
-                                            run,
-                                            jobs,
-                                            ms,
-                                            q->o.limiter_by_group ? "1" : "",
-                                            queue_alone(q),
-                                            known_ids(t)};
-    memcpy(argv, head, sizeof head);
-    for (size_t i = 0; i < w->n; i++)
-        argv[ORDERED_ARGS + i] = w->in_hand[i];
-    t->ordered = w->ordered;
-    t->arg = w->arg;
-    t->returns = q->returns;
-    queue_call_script(q, &call_new(t, on_taken)->call, &queue_script_take_ordered, (int)(ORDERED_ARGS + w->n),
-                      argv, NULL);
-    send_sort(q, t);
-    free(argv);
-}
-
-void queue_take_ordered(struct queue *q, unsigned max, const char *const *in_hand, size_t n,
-                        queue_taken_ordered_fn taken, void *arg)
-{
-    struct wish *w = xcalloc(1, sizeof *w);
-    ASSERT(q->o.ordered && !q->taking);
-    q->taking = true;
-    w->max = n >= QUEUE_ORDERED_MAX        ? 0
-             : max < QUEUE_ORDERED_MAX - n ? max
-                                           : (unsigned)(QUEUE_ORDERED_MAX - n);
-    w->ordered = taken;
-    w->arg = arg;
-    w->n = n;
-    w->in_hand = xcalloc(n + 1, sizeof *w->in_hand);
-    for (size_t i = 0; i < n; i++)
-        w->in_hand[i] = xstrdup(in_hand[i]);
-    list_push_back(&q->takes, &w->link);
-}
-
-void queue_flush_takes(struct queue *q)
-{
-    if (q->o.ordered && !list_empty(&q->settles) && redis_state(q->r) == REDIS_READY)
-        return;      /* a hold among them has not been sent */
-    struct list now; /* what a callback asks for in here is for the next turn */
-    list_init(&now);
-    struct wish *w;
-    while ((w = list_first(&q->takes, struct wish, link)) != NULL) {
-        list_remove(&w->link);
-        list_push_back(&now, &w->link);
-    }
-    while ((w = list_first(&now, struct wish, link)) != NULL) {
-        list_remove(&w->link);
-        if (w->ordered != NULL)
-            send_take_ordered(q, w);
-        else
-            send_take(q, w);
-        wish_free(w);
-    }
-}
-
-void queue_drop_takes(struct queue *q, enum queue_status s)
-{
-    struct wish *w;
-    while ((w = list_first(&q->takes, struct wish, link)) != NULL) {
-        list_remove(&w->link);
-        if (w->ordered != NULL) {
-            q->taking = false;
-            w->ordered(s, &(struct queue_turn){.who = ""}, NULL, 0, w->arg);
-        } else {
-            w->taken(s, NULL, 0, w->arg);
-        }
-        wish_free(w);
-    }
+    return t->known.ids != NULL ? t->known.ids : "";
 }

@@ -4,6 +4,7 @@
  */
 #include "common/queue/internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,17 +49,25 @@ static void on_turn(struct queue_call *c, enum queue_status s, const char *why,
 }
 
 void queue_call_turn(struct queue *q, struct queue_call *settle, int settle_argc,
-                     const char *const *settle_argv, struct queue_call *take, const char *const *take_argv)
+                     const char *const *settle_argv)
 {
     struct turn *t = xcalloc(1, sizeof *t);
-    const char **argv = xcalloc((size_t)settle_argc + QUEUE_TAKE_ARGC, sizeof *argv);
+    struct queue_take_args a;
+    struct queue_call *take = queue_take_prepare(q, &a);
+    int argc = settle_argc + a.argc;
+    char count[16];
+    const char **argv = xcalloc((size_t)argc + 1, sizeof *argv);
     memcpy(argv, settle_argv, (size_t)settle_argc * sizeof *argv);
-    memcpy(argv + settle_argc, take_argv, QUEUE_TAKE_ARGC * sizeof *argv);
+    memcpy(argv + settle_argc, a.argv, (size_t)a.argc * sizeof *argv);
+    snprintf(count, sizeof count, "%d", a.argc);
+    argv[argc] = count;
     t->call.finish = on_turn;
     t->parts[SETTLE] = settle;
     t->parts[TAKE] = take;
     queue_call_begin(q, settle);
     queue_call_begin(q, take);
-    queue_call_script(q, &t->call, &queue_script_turn, settle_argc + QUEUE_TAKE_ARGC, argv, NULL);
+    queue_call_script(q, &t->call, q->o.ordered ? &queue_script_turn_ordered : &queue_script_turn, argc + 1,
+                      argv, NULL);
     free(argv);
+    queue_take_sent(q, &a);
 }

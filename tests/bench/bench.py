@@ -2,7 +2,7 @@
 """make bench: what dray costs, as ratios against something run in the same minutes.
 
 usage: bench.py --build DIR [--only intake,e2e,order,takeover,redis,worker,restart,supervisors,
-    memory,storm] [--seconds N] [--rounds N] [--aof] [--storm SECONDS] [--seed N]
+    memory,storm] [--seconds N] [--rounds N] [--aof] [--storm SECONDS] [--storm-log stopped|full] [--seed N]
 
 Machines are shared and noisy: figures are medians over interleaved rounds, and every rate stands beside that of a
 peer in the same round. CPU is utime + stime of the processes in question from /proc, divided by requests.
@@ -41,6 +41,7 @@ def main():
     parser.add_argument("--restarts", type=int, default=300, help="supervisors: of dray's own processes")
     parser.add_argument("--aof", action="store_true", help="worker: Redis with its append-only file, everysec")
     parser.add_argument("--storm", type=float, default=600, help="seconds of the storm")
+    parser.add_argument("--storm-log", choices=("working", "stopped", "full"), default="working", help="what becomes of the log")
     parser.add_argument("--seed", type=int, default=None, help="of the storm, to see the same one again")
     args = parser.parse_args()
     args.build = os.path.abspath(args.build)

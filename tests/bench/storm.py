@@ -1,13 +1,13 @@
 """Storm: each 50 ms a signal or a verb for a random process, the master and redis-server not excepted, while clients send; what
-became of the processes, and of the events. --storm SECONDS (600), --seed N repeats one.
+became of the processes, and of the events. --storm SECONDS (600), --seed N repeats one; --storm-log stopped: nobody reads the
+log; full: its disk is full.
 """
 import random
 
-from lib import procs
+from lib import procs, stormrun
 from lib.dray import Dray
 from lib.ledger import Ledger
 from lib.sink import Sink
-from lib.stormrun import CONF, whole_storm
 
 
 def main(args):
@@ -15,9 +15,9 @@ def main(args):
     sink = Sink()
     ledger = Ledger(sink)
     seed = args.seed if args.seed is not None else random.SystemRandom().randrange(1, 10**6)
-    dray = Dray(args.build, sink, variant="release", conf=CONF)
+    dray = Dray(args.build, sink, variant="release", conf=stormrun.CONF)
     try:
-        whole_storm(dray, sink, ledger, seed, args.storm, 120)
+        stormrun.whole_storm(dray, sink, ledger, seed, args.storm, 120, log=getattr(stormrun, args.storm_log + "_log"))
         dray.stop()
     finally:
         dray.remove()

@@ -6,16 +6,16 @@ import random
 import pytest
 
 from lib.hooks import Children
-from lib.stormrun import CONF, whole_storm
+from lib.stormrun import CONF, full_log, stopped_log, whole_storm, working_log
 
 pytestmark = pytest.mark.alone
 
 
-def storm(make_dray, sink, ledger, request, seconds, settle, **options):
+def storm(make_dray, sink, ledger, request, seconds, settle, log=working_log, **options):
     seed = request.config.getoption("--seed")
     seed = seed if seed is not None else random.SystemRandom().randrange(1, 10**6)
     dray = make_dray(conf=CONF, start=False, **options)
-    return whole_storm(dray, sink, ledger, seed, seconds, settle, say=lambda line: print("figure: " + line))
+    return whole_storm(dray, sink, ledger, seed, seconds, settle, say=lambda line: print("figure: " + line), log=log)
 
 
 @pytest.mark.limit(300)
@@ -29,6 +29,13 @@ def test_a_quarter_of_a_minute(make_dray, sink, ledger, request):
 def test_ten_minutes(make_dray, sink, ledger, request, variant):
     weather = storm(make_dray, sink, ledger, request, 600, 120, variant=variant)
     assert weather.starts > 5
+
+
+@pytest.mark.soak
+@pytest.mark.limit(600)
+@pytest.mark.parametrize("log", [stopped_log, full_log])
+def test_three_minutes_without_a_log(make_dray, sink, ledger, request, log):
+    storm(make_dray, sink, ledger, request, 180, 120, log=log, variant="release")
 
 
 # ---- what storms have found

@@ -56,6 +56,7 @@ class Dray:
         self.env, self.args = dict(env or {}), list(args)
         self.log = logs.Log(os.path.join(self.dir, "log"))
         self.process = None
+        self.stderr = None
         self.exit_code = None
         self.expected_events = set()
         self.may_leave = set()
@@ -101,13 +102,14 @@ class Dray:
         return env
 
     def start(self, wait=True, seconds=30, stderr=None):
-        """stderr: a descriptor that takes the log instead of the file self.log reads."""
+        """stderr, or self.stderr: a descriptor that takes the log instead of the file self.log reads."""
+        stderr = self.stderr if stderr is None else stderr
         assert self.process is None or self.process.poll() is not None, "it runs already"
         self.exit_code = None
         with open(self.log.path, "ab") as log, open(os.path.join(self.dir, "out"), "ab") as out:
             self.process = subprocess.Popen([self.binary, "run", "-c", self.config_path, *self.args],
-                                            stdin=subprocess.DEVNULL, stdout=out, stderr=log if stderr is None else stderr,
-                                            cwd=self.dir,
+                                            stdin=subprocess.DEVNULL, stdout=out, cwd=self.dir,
+                                            stderr=log if stderr is None else stderr,
                                             env=self.environment(), start_new_session=True)
         if wait:
             self.wait_ready(seconds)

@@ -87,6 +87,7 @@ class RandomStorm:
         self.stopped = []  # (when to continue, pid)
         self.lock, self.over = threading.Lock(), threading.Event()
         self.master_killed = time.monotonic()
+        self.stops, self.stops_before = 0, 0
         self.worst_turn, self.worst_cpu, self.worst_part, self.starts, self.seen = 0.0, 0.0, "", 0, set()
 
     # ---- who
@@ -170,6 +171,9 @@ class RandomStorm:
         for p in master:
             if p.get("loop_turn_worst_ms", 0) > self.worst_turn:
                 self.worst_turn, self.worst_part = p["loop_turn_worst_ms"], p.get("loop_turn_worst_part", "")
+            if p.get("loop_turns_stopped", 0) < self.stops:
+                self.stops_before += self.stops  # of masters that are gone
+            self.stops = p.get("loop_turns_stopped", 0)
             self.worst_cpu = max(self.worst_cpu, p.get("loop_turn_worst_cpu_ms", 0))
 
     def cut_redis(self):
@@ -259,5 +263,7 @@ class RandomStorm:
                 lines.append("storm: %-8s %s" % (kind, ", ".join("%s %d" % pair for pair in mine)))
         lines.append("storm: %s" % ", ".join("%s %d" % (w, n) for (k, w), n in sorted(self.did.items()) if k == ""))
         lines.append("storm: longest turn of the master's loop %.1f ms, %.1f ms of them its own%s" % (
-            self.worst_turn, self.worst_cpu, " (%s)" % self.worst_part if self.worst_part else ""))
+            self.stops, self.stops_before = 0, 0
+        self.worst_turn, self.worst_cpu, " (%s)" % self.worst_part if self.worst_part else ""))
+        lines.append("storm: %d turns more in which the master was stopped" % (self.stops_before + self.stops))
         return lines

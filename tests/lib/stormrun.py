@@ -2,7 +2,10 @@
 
     dray = Dray(..., conf=CONF)      not started
     weather = whole_storm(dray, sink, ledger, seed, seconds=600, say=print)
+    whole_storm(..., log=stopped_log)       nobody reads what it logs; full_log: the disk of its log is full
 """
+import contextlib
+import os
 import time
 
 from lib import procs
@@ -20,10 +23,40 @@ CONF = {
 }
 
 
-def whole_storm(dray, sink, ledger, seed, seconds, settle=60, say=print):
+@contextlib.contextmanager
+def stopped_log(dray):
+    """A pipe that is full from the first page on."""
+    reader, writer = os.pipe()
+    dray.stderr = writer
+    try:
+        yield "nobody reads the log"
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+@contextlib.contextmanager
+def full_log(dray):
+    path = os.path.join(dray.dir, "full")
+    os.symlink("/dev/full", path)
+    dray.write_config({"log": {"output": "file:" + path}})
+    yield "the disk of the log is full"
+
+
+@contextlib.contextmanager
+def working_log(_dray):
+    yield "with a log"
+
+
+def whole_storm(dray, sink, ledger, seed, seconds, settle=60, say=print, log=working_log):
     """Starts the instance and its clients, lets the storm go over them, and balances the books: fails when an event was lost,
     or came twice without a reason."""
-    say("storm: seed %d, %d s" % (seed, seconds))
+    with log(dray) as how:
+        say("storm: seed %d, %d s, %s" % (seed, seconds, how))
+        return _storm(dray, sink, ledger, seed, seconds, settle, say)
+
+
+def _storm(dray, sink, ledger, seed, seconds, settle, say):
     sink.behave(delay=0.005)
     dray.expect("batch_poison")  # a batch may be in hand at three deaths: it is set aside, by rule
     dray.start()

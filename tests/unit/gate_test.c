@@ -15,7 +15,7 @@ static struct ev_loop *loop;
 static struct http_budget budget;
 static struct batch_set set;
 static struct gate gate;
-static unsigned sisters_out;
+static struct gate_step step;
 static struct batch *out[64]; /* in the order of going */
 static size_t n_out;
 
@@ -39,8 +39,8 @@ static int setup(void **state)
     loop = ev_loop_new(0);
     n_out = 0;
     make_set(100, 10.);
-    sisters_out = 0;
-    gate_init(&gate, "warehouse#3", &sisters_out);
+    step = (struct gate_step){0};
+    gate_init(&gate, "warehouse#3", &step);
     return 0;
 }
 
@@ -101,7 +101,7 @@ static void test_other_gates_go_on(void **state)
 {
     (void)state;
     struct gate other;
-    gate_init(&other, "warehouse#4", &sisters_out);
+    gate_init(&other, "warehouse#4", &step);
     struct batch *a = add_to(&gate, web), *b = add_to(&other, web);
     assert_ptr_not_equal(a, b);
     batch_close_idle(&set);
@@ -124,9 +124,9 @@ static void test_gates_keep_step(void **state)
 {
     (void)state;
     struct gate other, foreign;
-    unsigned foreign_out = 0;
-    gate_init(&other, "warehouse#4", &sisters_out);
-    gate_init(&foreign, "archive#4", &foreign_out);
+    struct gate_step foreign_step = {0};
+    gate_init(&other, "warehouse#4", &step);
+    gate_init(&foreign, "archive#4", &foreign_step);
     struct batch *a = add_to(&gate, web);
     batch_close_idle(&set);
     assert_int_equal(n_out, 1);
@@ -137,16 +137,40 @@ static void test_gates_keep_step(void **state)
     batch_free(&set, a);
     batch_close_idle(&set);
     assert_int_equal(n_out, 4); /* together */
-    assert_int_equal(sisters_out, 2);
+    assert_int_equal(step.out, 2);
     batch_give_way(&set, b);
-    assert_int_equal(sisters_out, 1);
+    assert_int_equal(step.out, 1);
     batch_free(&set, b);
     batch_free(&set, d);
     batch_free(&set, c);
-    assert_int_equal(sisters_out, 0);
-    assert_int_equal(foreign_out, 0);
+    assert_int_equal(step.out, 0);
+    assert_int_equal(foreign_step.out, 0);
     gate_fini(&other);
     gate_fini(&foreign);
+}
+
+/* Those whose events went in the last round send again: the next one waits for them, but not for long. */
+static void test_a_round_waits_for_company(void **state)
+{
+    (void)state;
+    step = (struct gate_step){.began = ev_now(loop) - 0.1, .over = ev_now(loop), .due = 2};
+    struct batch *b = add_to(&gate, web);
+    batch_close_idle(&set);
+    assert_int_equal(n_out, 0);
+    add_to(&gate, web);
+    batch_close_idle(&set); /* all are back */
+    assert_int_equal(n_out, 1);
+    assert_int_equal(b->lb.n_events, 2);
+    batch_free(&set, b);
+    step.began -= 0.1;
+    step.due = 9;
+    b = add_to(&gate, web);
+    batch_close_idle(&set);
+    assert_int_equal(n_out, 1);
+    ev_run(loop, EVRUN_ONCE); /* the timer: the others do not come */
+    batch_close_idle(&set);
+    assert_int_equal(n_out, 2);
+    batch_free(&set, b);
 }
 
 /* Two sources, one queue: what was opened first goes first, though the other was full before. */
@@ -317,7 +341,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_one_at_a_time),
         T(test_other_gates_go_on),
-        T(test_gates_keep_step),
+        T(test_gates_keep_step), T(test_a_round_waits_for_company),
         T(test_sources_share_the_order),
         T(test_a_full_one_pushes_the_first),
         T(test_age),

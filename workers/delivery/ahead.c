@@ -3,6 +3,7 @@
  * A round trip to Redis for each job costs more than the job. So many are taken ahead as were lately done in AHEAD_MS;
  * that is none where a destination is slow. What stood for LONGEST_MS goes back, newest first; a result waits for the
  * next take, for the last job in hand, or for the next tick. Only for the one lane that has work, and not under a limiter.
+ * (Ordered lanes take ahead by rules of their own, in order.c; their results wait in the same way.)
  */
 #include "common/base/clock.h"
 #include "common/base/hook.h"
@@ -49,7 +50,7 @@ void ahead_drop(struct job *j)
     list_remove(&j->turn);
     if (j->state == JOB_AHEAD)
         t->n_ahead--;
-    else
+    else if (!lane_ordered(j->lane))
         t->n_late--;
 }
 
@@ -82,11 +83,13 @@ static void on_tick(struct ev_loop *loop, ev_timer *timer, int revents)
         ahead_flush(&d->dests[i]);
         idle &= list_empty(&d->dests[i].ahead);
     }
+    for (size_t i = 0; i < d->n_lanes; i++)
+        order_flush(&d->lanes[i]);
     if (idle)
         ev_timer_stop(loop, timer);
 }
 
-static void start_tick(struct delivery *d)
+void ahead_start_tick(struct delivery *d)
 {
     if (ev_is_active(&d->ahead_timer))
         return;
@@ -103,21 +106,23 @@ void ahead_put(struct job *j)
     j->asked_us = clock_mono_us();
     list_push_back(&t->ahead, &j->turn);
     t->n_ahead++;
-    start_tick(t->d);
+    ahead_start_tick(t->d);
 }
 
 bool ahead_linger(struct job *j)
 {
     struct dest *t = j->lane->dest;
 
-    if (t->n_ahead == 0 || t->d->draining || lane_ordered(j->lane))
+    if (lane_ordered(j->lane))
+        return order_linger(j);
+    if (t->n_ahead == 0 || t->d->draining)
         return false;
     list_push_back(&t->late, &j->turn);
     HOOK_POINT(result_late);
     if (++t->n_late >= AHEAD_JOBS)
         ahead_flush(t);
     else
-        start_tick(t->d);
+        ahead_start_tick(t->d);
     return true;
 }
 

@@ -39,7 +39,7 @@ enum job_result { JOB_COMPLETE, JOB_DELAY, JOB_FAIL, JOB_HAND_BACK };
 
 struct job {
     struct list link; /* lane->jobs */
-    struct list turn; /* dest->ahead or dest->late */
+    struct list turn; /* dest->ahead, dest->late or, on an ordered lane, lane->order.late */
     struct lane *lane;
     enum job_state state;
     struct queue_job q; /* its texts stand behind the struct */
@@ -134,6 +134,7 @@ struct lane { /* a queue that is worked on */
         uint64_t not_before_ms; /* monotonic; nothing is taken until then */
         char *holder;           /* token of who holds it; NULL: not known */
         ev_timer timer;         /* for not_before_ms */
+        struct list late;       /* of jobs; their results wait for company */
     } order;
     struct lane_metrics *m;
 };
@@ -212,6 +213,9 @@ void order_open(struct lane *l);
 /* May a take be asked for now? With room for how many jobs. */
 unsigned order_room(const struct lane *l, uint64_t now_ms);
 void order_take(struct lane *l, unsigned n);
+/* A result may wait for that of the next job, or for the next tick; false: it is to be sent now, behind those that wait. */
+bool order_linger(struct job *j);
+void order_flush(struct lane *l); /* sends the results that wait */
 /* Posts the next job, if it is its turn. */
 void order_pump(struct lane *l);
 /* A retry: the job and all behind it go back to the front, held until it is due. */
@@ -300,6 +304,7 @@ unsigned ahead_room(const struct dest *t); /* so many more may be taken; 0 until
 void ahead_put(struct job *j);
 void ahead_drop(struct job *j);       /* out of its list */
 bool ahead_linger(struct job *j);     /* its result waits; false: it is to be sent now */
+void ahead_start_tick(struct delivery *d);
 void ahead_flush(struct dest *t);     /* sends the results that wait */
 void ahead_pump(struct delivery *d);  /* posts what there are places for, gives back what stood too long */
 void ahead_leave(struct delivery *d); /* draining */

@@ -86,6 +86,12 @@ static struct queue_options options_of(const struct delivery *d, const char *pre
     };
 }
 
+/* The partitions of a queue keep together what a queue keeps. */
+static void share_completed(struct queue_options *o, unsigned partitions)
+{
+    o->keep_completed_count = (o->keep_completed_count + partitions - 1) / partitions;
+}
+
 static struct lane *add_lane(struct home *h, struct dest *t, const char *name, struct lane_metrics *m)
 {
     struct delivery *d = h->d;
@@ -117,6 +123,7 @@ static void open_lane(struct lane *l, const struct queue_options *o)
     l->options.prefix = xstrdup(o->prefix);
     l->options.ordered = lane_ordered(l);
     l->options.let_go = intake_let_go;
+    list_init(&l->order.late);
     l->queue = queue_new(d->loop, d->redis, &l->options);
     if (lane_ordered(l))
         order_open(l);
@@ -175,6 +182,7 @@ static void make_own_lanes(struct dest *t)
     }
     h->queue = queue_new(d->loop, d->redis, &o);
     o.prefix = prefix;
+    share_completed(&o, n);
     for (unsigned i = 0; i < n; i++) {
         snprintf(lane, sizeof(lane), "%s#%u", t->conf->id, i);
         queue_partition_prefix(d->conf->queue.prefix, name, i, prefix, sizeof(prefix));
@@ -241,6 +249,8 @@ void lanes_tune(struct delivery *d)
 
         if (l->takeover != NULL)
             tune_takeover(l, &o);
+        if (l->mode == CONF_MODE_KEY)
+            share_completed(&o, l->home->n_lanes);
         queue_options_tune(&l->options, &o);
         queue_tune(l->queue, &o);
     }

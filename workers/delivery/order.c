@@ -27,7 +27,7 @@ static bool is_waiting(const struct job *j)
     return j->state == JOB_REPEATING || j->state == JOB_READY || j->state == JOB_POSTING;
 }
 
-/* Redis has not heard of it yet: what stands behind it there must stay there. */
+/* Redis has not heard of it: what stands behind it there must stay there. */
 static bool is_retry_unsaid(const struct job *j)
 {
     return j->state == JOB_UNSETTLED && j->result == JOB_DELAY;
@@ -141,6 +141,34 @@ void order_hold(struct job *j, queue_done_fn done)
     queue_hold(l->queue, &j->q, j->delay_ms, true, buf_cstr(&j->text), done, j);
 }
 
+/* ---- results that wait for company */
+
+bool order_linger(struct job *j)
+{
+    struct lane *l = j->lane;
+
+    if (l->dest->d->draining || l->order.parting || undone(l) == 0) {
+        order_flush(l);
+        return false;
+    }
+    list_push_back(&l->order.late, &j->turn);
+    HOOK_POINT(result_late);
+    ahead_start_tick(l->dest->d);
+    return true;
+}
+
+void order_flush(struct lane *l)
+{
+    struct job *j;
+
+    if (!l->order.held)
+        return;
+    while ((j = list_first(&l->order.late, struct job, turn)) != NULL) {
+        ahead_drop(j);
+        settle_send(j);
+    }
+}
+
 /* ---- taking */
 
 /* Nobody tells when a held job was removed, or when somebody else's was finished: it is looked after. */
@@ -229,6 +257,7 @@ void order_take(struct lane *l, unsigned n)
             return; /* Redis is slow to acknowledge */
         in_hand[held++] = j->q.id;
     }
+    order_flush(l);
     claim_asked(l, n);
     queue_take_ordered(l->queue, n, in_hand, held, on_taken, l);
 }
@@ -344,6 +373,7 @@ void order_part(struct lane *l)
         return;
     }
     l->order.parting = true;
+    order_flush(l);
     give_back(l, false);
     order_pump(l);
 }

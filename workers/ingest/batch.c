@@ -2,6 +2,7 @@
 #include "workers/ingest/batch.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,30 @@
 #define POOL_MAX      64
 #define POOL_BODY_MAX (128u << 10) /* a bigger body is not kept */
 
+static double patience(const struct batch *b)
+{
+    return b->lane->gate != NULL ? GATE_PATIENCE : 1.;
+}
+
+/* The first that is due stands first. */
+static void put_by_age(struct batch_set *s, struct batch *b)
+{
+    struct list *before = s->open.prev;
+    while (before != &s->open && list_entry(before, struct batch, link)->due > b->due)
+        before = before->prev;
+    list_push_front(before, &b->link);
+}
+
+static void start_flush(struct batch_set *s)
+{
+    const struct batch *first = list_first(&s->open, struct batch, link);
+    ev_timer_stop(s->loop, &s->flush);
+    if (first == NULL)
+        return;
+    ev_timer_set(&s->flush, first->due - ev_now(s->loop), 0.);
+    ev_timer_start(s->loop, &s->flush);
+}
+
 static void on_flush(struct ev_loop *loop, ev_timer *w, int revents)
 {
     (void)revents;
@@ -19,11 +44,8 @@ static void on_flush(struct ev_loop *loop, ev_timer *w, int revents)
     double now = ev_now(loop);
     for (;;) {
         struct batch *b = list_first(&s->open, struct batch, link);
-        if (b == NULL)
-            return;
-        if (b->due > now) {
-            ev_timer_set(w, b->due - now, 0.);
-            ev_timer_start(loop, w);
+        if (b == NULL || b->due > now) {
+            start_flush(s);
             return;
         }
         if (b->lane->gate == NULL || gate_first(b->lane->gate, &b->place)) {
@@ -36,6 +58,11 @@ static void on_flush(struct ev_loop *loop, ev_timer *w, int revents)
     }
 }
 
+static void on_company(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    (void)loop, (void)w, (void)revents; /* the end of this turn looks */
+}
+
 void batch_set_init(struct batch_set *s, struct ev_loop *loop, const struct batch_options *o,
                     struct http_budget *budget, void (*closed)(struct batch *b, void *arg), void *arg)
 {
@@ -45,22 +72,26 @@ void batch_set_init(struct batch_set *s, struct ev_loop *loop, const struct batc
     list_init(&s->pool);
     ev_timer_init(&s->flush, on_flush, 0., 0.);
     s->flush.data = s;
+    ev_timer_init(&s->company, on_company, 0., 0.);
 }
 
 void batch_set_options(struct batch_set *s, const struct batch_options *o)
 {
     double more = o->flush_interval - s->o.flush_interval;
+    struct list were;
     struct batch *b;
     s->o = *o;
-    list_foreach(b, &s->open, struct batch, link)
-    {
-        b->due += more; /* all alike: they stay in order */
+    list_init(&were);
+    while ((b = list_first(&s->open, struct batch, link)) != NULL) {
+        list_remove(&b->link);
+        list_push_back(&were, &b->link);
     }
-    if (!ev_is_active(&s->flush))
-        return;
-    ev_timer_stop(s->loop, &s->flush);
-    ev_timer_set(&s->flush, 0., 0.);
-    ev_timer_start(s->loop, &s->flush);
+    while ((b = list_first(&were, struct batch, link)) != NULL) {
+        list_remove(&b->link);
+        b->due += more * patience(b);
+        put_by_age(s, b);
+    }
+    start_flush(s);
 }
 
 static void release(struct batch_set *s, struct batch *b)
@@ -77,7 +108,7 @@ static void drop_open(struct batch_set *s, struct list *of)
     {
         b->lane->open = NULL;
         if (b->lane->gate != NULL)
-            gate_leave(b->lane->gate, &b->place);
+            gate_leave(b->lane->gate, &b->place, ev_now(s->loop));
         release(s, b);
     }
 }
@@ -86,6 +117,7 @@ void batch_set_fini(struct batch_set *s)
 {
     struct batch *b;
     ev_timer_stop(s->loop, &s->flush);
+    ev_timer_stop(s->loop, &s->company);
     drop_open(s, &s->open);
     drop_open(s, &s->late);
     list_foreach(b, &s->pool, struct batch, link)
@@ -133,16 +165,14 @@ static struct batch *open_batch(struct batch_set *s, struct batch_lane *lane)
     b->lb.on = NULL;
     b->lane = lane;
     b->number = ++s->opened;
-    b->due = ev_now(s->loop) + s->o.flush_interval;
+    b->due = ev_now(s->loop) + s->o.flush_interval * patience(b);
     lane->open = b;
-    list_push_back(&s->open, &b->link);
+    put_by_age(s, b);
     if (lane->gate != NULL)
         gate_join(lane->gate, &b->place);
     s->batches++;
-    if (!ev_is_active(&s->flush)) {
-        ev_timer_set(&s->flush, s->o.flush_interval, 0.);
-        ev_timer_start(s->loop, &s->flush);
-    }
+    if (s->open.next == &b->link)
+        start_flush(s);
     return b;
 }
 
@@ -165,6 +195,8 @@ static void added(struct batch_set *s, struct batch *b)
 {
     b->lb.n_events++;
     s->events++;
+    if (b->lane->gate != NULL)
+        b->lane->gate->step->waiting++;
     charge(s, b);
 }
 
@@ -205,7 +237,7 @@ static void let_on(struct batch_set *s, struct gate *g)
         batch_close(s, b); /* which comes back here */
         return;
     }
-    gate_go(g, p);
+    gate_go(g, p, b->lb.n_events, ev_now(s->loop));
     s->closed(b, s->arg);
 }
 
@@ -220,7 +252,7 @@ void batch_close(struct batch_set *s, struct batch *b)
         s->closed(b, s->arg);
         return;
     }
-    gate_close(g, &b->place);
+    gate_close(g, &b->place, b->lb.n_events);
     let_on(s, g);
 }
 
@@ -232,21 +264,39 @@ void batch_close_all(struct batch_set *s)
         batch_close(s, b);
 }
 
+/* May the batch go, now that nothing keeps it? 0, or when it is to be looked at again. */
+static double wait_for_company(const struct batch_set *s, const struct batch *b)
+{
+    const struct gate *g = b->lane->gate;
+    if (g == NULL)
+        return b->lane->closed > 0 ? HUGE_VAL : 0.;
+    if (!gate_first(g, &b->place) || g->step->out > 0)
+        return HUGE_VAL;
+    double until = gate_company(g->step);
+    return until > ev_now(s->loop) ? until : 0.;
+}
+
 void batch_close_idle(struct batch_set *s)
 {
     struct batch *b;
+    double next = HUGE_VAL;
     struct list calm; /* those that are closed here do not keep their sisters waiting */
     list_init(&calm);
     list_foreach(b, &s->open, struct batch, link)
     {
-        const struct gate *g = b->lane->gate;
-        if (g == NULL ? b->lane->closed > 0 : !gate_first(g, &b->place) || *g->sisters_out > 0)
+        double until = wait_for_company(s, b);
+        next = until > 0. && until < next ? until : next;
+        if (until > 0.)
             continue;
         list_remove(&b->link);
         list_push_back(&calm, &b->link);
     }
     while ((b = list_first(&calm, struct batch, link)) != NULL)
         batch_close(s, b);
+    if (next == HUGE_VAL || ev_is_active(&s->company))
+        return;
+    ev_timer_set(&s->company, next - ev_now(s->loop), 0.);
+    ev_timer_start(s->loop, &s->company);
 }
 
 void batch_give_way(struct batch_set *s, struct batch *b)
@@ -254,7 +304,7 @@ void batch_give_way(struct batch_set *s, struct batch *b)
     struct gate *g = b->lane->gate;
     if (g == NULL)
         return;
-    gate_leave(g, &b->place);
+    gate_leave(g, &b->place, ev_now(s->loop));
     let_on(s, g);
 }
 
@@ -265,7 +315,7 @@ static void leave_lane(struct batch_set *s, struct batch *b)
     lane->closed--;
     if (g == NULL)
         return;
-    gate_leave(g, &b->place);
+    gate_leave(g, &b->place, ev_now(s->loop));
     if (lane->closed == 0 && lane->open == NULL)
         gate_lane_done(lane);
     let_on(s, g);

@@ -49,6 +49,7 @@ struct batch_set {
     struct http_budget *budget;
     struct ev_loop *loop;
     ev_timer flush;
+    ev_timer company; /* of an ordered queue: a round may begin though not all have come back */
     struct list open; /* oldest first */
     struct list late; /* open too, their age is past: their gate is busy */
     struct list pool; /* freed ones, with their memory */

@@ -52,7 +52,7 @@ static void make_gates(struct outlet *o, const char *id)
     for (unsigned i = 0; i < o->n_gates; i++) {
         char queue[MSG_QUEUE_MAX];
         snprintf(queue, sizeof queue, o->by_key ? "%s#%u" : "%s", id, i);
-        gate_init(&o->gates[i], queue, &o->out);
+        gate_init(&o->gates[i], queue, &o->step);
     }
 }
 

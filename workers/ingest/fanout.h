@@ -10,7 +10,7 @@ struct outlet {
     unsigned n_gates; /* 0: in no order; 1: strict, or one partition */
     bool by_key;
     struct gate *gates; /* n_gates, made at the first event */
-    unsigned out;       /* batches that the gates have let go and that are not done */
+    struct gate_step step;
 };
 
 /* Reads the destinations' modes into g->outlets. */

@@ -9,9 +9,12 @@
 #include "common/base/str.h"
 #include "workers/ingest/batch.h"
 
-void gate_init(struct gate *g, const char *queue, unsigned *sisters_out)
+#define COMPANY_PART 4     /* of the time that a round took, at most */
+#define COMPANY_MAX  0.005 /* seconds */
+
+void gate_init(struct gate *g, const char *queue, struct gate_step *step)
 {
-    *g = (struct gate){.sisters_out = sisters_out};
+    *g = (struct gate){.step = step};
     str_copy(g->queue, queue, sizeof g->queue);
     list_init(&g->line);
     list_init(&g->lanes);
@@ -60,8 +63,9 @@ void gate_join(struct gate *g, struct gate_place *p)
     list_push_back(&g->line, &p->link);
 }
 
-void gate_close(struct gate *g, struct gate_place *p)
+void gate_close(struct gate *g, struct gate_place *p, size_t events)
 {
+    g->step->waiting -= events;
     p->closed = true;
     g->n_closed++;
 }
@@ -75,20 +79,37 @@ struct gate_place *gate_next(const struct gate *g)
     return g->n_closed > 0 || first->due ? first : NULL;
 }
 
-void gate_go(struct gate *g, struct gate_place *p)
+void gate_go(struct gate *g, struct gate_place *p, size_t events, double now)
 {
+    struct gate_step *s = g->step;
     ASSERT(gate_first(g, p) && p->closed);
     list_remove(&p->link);
     g->n_closed--;
     g->out = p;
-    ++*g->sisters_out;
+    if (s->out++ == 0) {
+        s->began = now;
+        s->gone = 0;
+    }
+    s->gone += events;
 }
 
-void gate_leave(struct gate *g, struct gate_place *p)
+double gate_company(const struct gate_step *s)
+{
+    double wait = (s->over - s->began) / COMPANY_PART;
+    if (s->waiting >= s->due)
+        return 0.;
+    return s->over + (wait < COMPANY_MAX ? wait : COMPANY_MAX);
+}
+
+void gate_leave(struct gate *g, struct gate_place *p, double now)
 {
     if (g->out == p) {
+        struct gate_step *s = g->step;
         g->out = NULL;
-        --*g->sisters_out;
+        if (--s->out == 0) {
+            s->over = now;
+            s->due = s->gone + s->waiting;
+        }
     }
     if (!list_linked(&p->link))
         return;

@@ -15,7 +15,19 @@
 #include "common/base/list.h"
 #include "ipc/msg.h"
 
+/* Open batches wait so many times as long as those of other queues: for the round to end. */
+#define GATE_PATIENCE 10
+
 struct batch_lane;
+
+/* Of all gates of one destination: a round lasts from the first batch that goes to the moment when none is out. */
+struct gate_step {
+    unsigned out;       /* batches that are not done */
+    size_t waiting;     /* events in open batches */
+    size_t gone;        /* events that went in this round, or in the last one */
+    size_t due;         /* events that may be expected before the next round: the last one's, and what waited */
+    double began, over; /* of the last round; seconds */
+};
 
 struct gate {
     char queue[MSG_QUEUE_MAX]; /* as it stands in the messages */
@@ -23,7 +35,7 @@ struct gate {
     struct list lanes; /* struct batch_lane of the sources that have something here; last used first */
     size_t n_closed;   /* in line */
     struct gate_place *out;
-    unsigned *sisters_out; /* of all gates of the destination, this one too */
+    struct gate_step *step;
 };
 
 struct gate_place { /* in a batch; zeroed for one of a queue without order */
@@ -32,8 +44,8 @@ struct gate_place { /* in a batch; zeroed for one of a queue without order */
     bool due;    /* open, but old enough to go */
 };
 
-/* sisters_out: 0 at first, the same for all gates of a destination, and outlives them. */
-void gate_init(struct gate *g, const char *queue, unsigned *sisters_out);
+/* step: zeroed at first, the same for all gates of a destination, and outlives them. */
+void gate_init(struct gate *g, const char *queue, struct gate_step *step);
 void gate_fini(struct gate *g); /* frees its lanes; nothing may be in line or out */
 /* The lane of a source (its text is the caller's, and the same pointer each time); made when there is none. NULL with
  * ENOMEM. It lives while it has batches. */
@@ -41,13 +53,15 @@ struct batch_lane *gate_lane(struct gate *g, const char *source);
 void gate_lane_done(struct batch_lane *lane); /* the last batch of it is gone */
 
 void gate_join(struct gate *g, struct gate_place *p); /* opened: p is the last in line */
-void gate_close(struct gate *g, struct gate_place *p);
+void gate_close(struct gate *g, struct gate_place *p, size_t events);
 /* Whose turn it is: out now if it is closed, else to be closed. NULL: something is out, or the first in line may still
  * wait for company. */
 struct gate_place *gate_next(const struct gate *g);
-void gate_go(struct gate *g, struct gate_place *p); /* the first in line, closed: p is out */
+void gate_go(struct gate *g, struct gate_place *p, size_t events, double now); /* the first in line, closed: p is out */
 /* p keeps nobody waiting any more. Nothing happens when that was so before. */
-void gate_leave(struct gate *g, struct gate_place *p);
+void gate_leave(struct gate *g, struct gate_place *p, double now);
+/* Those that were just answered send again: until when a round that could begin waits for them. */
+double gate_company(const struct gate_step *s);
 /* Nothing is out, and p is the first in line. */
 bool gate_first(const struct gate *g, const struct gate_place *p);
 

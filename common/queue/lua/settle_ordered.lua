@@ -5,15 +5,16 @@
 -- have a later one: an earlier connection sent it.
 -- Returns as settle does; -4 the lease is not ours, -2 also for what went back with another.
 local lease, first = table.remove(ARGV, 1), tonumber(table.remove(ARGV, 1)) + 1
-local token, now = ARGV[1], now_ms()
+local token = ARGV[1]
 local there = call('GET', B .. 'dray:lease') or ''
 local fenced = there ~= lease
 local outdated = fenced and string.match(there, '^(.*)/%d+$') == token
-local list = target()
+local list
 
 -- What is ours and stands to the left of id in active was taken after it. What has no lock any more was ours: left there
 -- it would come to stand before it.
 local function hand_back_behind(id)
+  list = list or help().target()
   local ids, at = call('LRANGE', B .. 'active', 0, -1), 0
   for i = 1, #ids do
     at = ids[i] == id and i or at
@@ -24,7 +25,7 @@ local function hand_back_behind(id)
       call('LREM', B .. 'active', -1, ids[i])
       call('DEL', lock)
       call('SREM', B .. 'stalled', ids[i])
-      put_in_front(list, ids[i])
+      help().put_in_front(list, ids[i])
     end
   end
 end
@@ -60,12 +61,13 @@ for k = 1, #asked do
 end
 for place, hold in pairs(holds) do
   if codes[place] == 0 then
+    list = list or help().target()
     call('LREM', list, -1, hold[1]) -- wherever its options put it
     call('ZREM', B .. 'delayed', hold[1])
     call('RPUSH', list, hold[1])
     call('DEL', B .. 'dray:hold')
     if hold[2] > 0 then
-      call('SET', B .. 'dray:hold', string.format('%.0f %s', now + hold[2], hold[1]), 'PX', hold[2])
+      call('SET', B .. 'dray:hold', string.format('%.0f %s', clock() + hold[2], hold[1]), 'PX', hold[2])
     end
   end
 end

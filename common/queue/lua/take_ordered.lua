@@ -19,7 +19,8 @@ if there ~= lease then
   call('DEL', took)
   return { -1, 0, there, 0, 0, 0, '' }
 end
-local now = now_ms()
+local stamp = clock()
+local now = tonumber(stamp)
 local lease_left = call('PTTL', B .. 'dray:lease')
 if lease_left >= 0 then
   lock_ms = math.max(1, lease_left)
@@ -30,21 +31,16 @@ for i = 15, #ARGV do
 end
 local requeued, failed, ghosts = 0, 0, 0
 
--- A renewed lock is no proof of life. Hosts' clocks wrote the times of Bull's workers.
-local function is_overrun(id)
-  local since = max_run > 0 and redis.pcall('HGET', B .. id, 'processedOn')
-  since = type(since) == 'string' and tonumber(since)
-  return since and now - since > max_run
-end
-
--- { id, locked by us } for what in active has no owner, oldest first; or who owns one, and for how long.
-local function look_at_active()
-  local ownerless, first = {}, -1
-  while true do
-    local ids = call('LRANGE', active, first - 999, first)
-    if #ids == 0 then
-      return ownerless
-    end
+-- What in active is not ours and in hand. Returns false; or who owns one, and for how long.
+local function tend_active(ids, first)
+  -- A renewed lock is no proof of life. Hosts' clocks wrote the times of Bull's workers.
+  local function is_overrun(id)
+    local since = max_run > 0 and redis.pcall('HGET', B .. id, 'processedOn')
+    since = type(since) == 'string' and tonumber(since)
+    return since and now - since > max_run
+  end
+  local ownerless, first_stalled = {}, nil -- { id, locked by us }, oldest first
+  while #ids > 0 do
     local locks = {}
     for i = 1, #ids do
       locks[i] = B .. ids[i] .. ':lock'
@@ -56,51 +52,56 @@ local function look_at_active()
         ownerless[#ownerless + 1] = { ids[i], false }
       elseif holders[i] and holders[i] ~= token then
         local left = call('PTTL', locks[i])
-        return nil, holders[i], left >= 0 and left or lock_ms
+        return holders[i], left >= 0 and left or lock_ms
       elseif not holders[i] or not in_hand[ids[i]] then
         ownerless[#ownerless + 1] = { ids[i], holders[i] and true }
       end
     end
     first = first - 1000
+    ids = call('LRANGE', active, first - 999, first)
   end
+  for i = 1, #ownerless do
+    first_stalled = first_stalled or not ownerless[i][2] and i
+  end
+  local list = #ownerless > 0 and help().target()
+  for i = #ownerless, 1, -1 do
+    local id, ours = ownerless[i][1], ownerless[i][2]
+    local key = B .. id
+    local kind = call('TYPE', key).ok
+    call('LREM', active, -1, id)
+    if ours then
+      call('DEL', key .. ':lock')
+    end
+    if kind ~= 'hash' then
+      help().fail_ghost(id, 'job data missing', now)
+      ghosts = ghosts + 1
+    else
+      local stalls = i == first_stalled and help().count_stall(key) or tonumber(call('HGET', key, 'stalledCounter')) or 0
+      if stalls > max_stalled and not ours then
+        help().fail_stalled(id, key, now, tombstone_ms)
+        failed = failed + 1
+      else
+        help().put_in_front(list, id)
+        if not ours then
+          call('PUBLISH', B .. 'stalled@', id)
+        end
+        requeued = requeued + 1
+      end
+    end
+    call('SREM', B .. 'stalled', id)
+  end
+  return false
 end
 
-local ownerless, owner, owned_ms = look_at_active()
-if not ownerless then
-  call('DEL', took)
-  return { 3, owned_ms, owner, 0, 0, 0, '' }
-end
-local list, first_stalled = target(), nil
-for i = 1, #ownerless do
-  first_stalled = first_stalled or not ownerless[i][2] and i
-end
-for i = #ownerless, 1, -1 do
-  local id, ours = ownerless[i][1], ownerless[i][2]
-  local key = B .. id
-  local kind = call('TYPE', key).ok
-  call('LREM', active, -1, id)
-  if ours then
-    call('DEL', key .. ':lock')
+local there_now = call('LRANGE', active, -1000, -1)
+if #there_now > 0 then
+  local owner, owned_ms = tend_active(there_now, -1)
+  if owner then
+    call('DEL', took)
+    return { 3, owned_ms, owner, 0, 0, 0, '' }
   end
-  if kind ~= 'hash' then
-    fail_ghost(id, 'job data missing', now)
-    ghosts = ghosts + 1
-  else
-    local stalls = i == first_stalled and count_stall(key) or tonumber(call('HGET', key, 'stalledCounter')) or 0
-    if stalls > max_stalled and not ours then
-      fail_stalled(id, key, now, tombstone_ms)
-      failed = failed + 1
-    else
-      put_in_front(list, id)
-      if not ours then
-        call('PUBLISH', B .. 'stalled@', id)
-      end
-      requeued = requeued + 1
-    end
-  end
-  call('SREM', B .. 'stalled', id)
 end
-if list ~= wait then
+if call('EXISTS', B .. 'meta-paused') == 1 then
   call('DEL', took)
   return { 1, 0, '', requeued, failed, ghosts, '' }
 end
@@ -114,35 +115,42 @@ end
 local state, state_ms, state_who = 0, 0, ''
 local taken, dealt, bytes, new = {}, 0, 0, {}
 
--- Bull's limiter. Its keys may be something else: then it stops nobody.
-local function window_of(id)
-  return B .. 'limiter' .. (by_group and ':' .. (string.match(id, '[^:]+$') or '') or '')
+-- Bull's limiter. Its keys may be something else: then it stops nobody. Two functions: how long the job has to wait; it starts.
+local function make_limiter()
+  local function window_of(id)
+    return B .. 'limiter' .. (by_group and ':' .. (string.match(id, '[^:]+$') or '') or '')
+  end
+  local function ms_until_allowed(id)
+    local window = window_of(id)
+    local n = redis.pcall('GET', window)
+    n = type(n) == 'string' and tonumber(n) or 0
+    if n < limit then
+      return 0
+    end
+    local left = call('PTTL', window)
+    if left == -1 then
+      call('PEXPIRE', window, window_ms)
+    end
+    return left > 0 and left or window_ms
+  end
+  local function count_start(id)
+    local window = window_of(id)
+    if redis.pcall('INCR', window) == 1 or call('PTTL', window) == -1 then
+      call('PEXPIRE', window, window_ms)
+    end
+    redis.pcall('SREM', window .. ':limited', id) -- Bull's workers had put it off
+    redis.pcall('HDEL', B .. 'limiter:index', id)
+  end
+  return ms_until_allowed, count_start
 end
-local function ms_until_allowed(id)
-  local window = window_of(id)
-  local n = redis.pcall('GET', window)
-  n = type(n) == 'string' and tonumber(n) or 0
-  if n < limit then
-    return 0
-  end
-  local left = call('PTTL', window)
-  if left == -1 then
-    call('PEXPIRE', window, window_ms)
-  end
-  return left > 0 and left or window_ms
-end
-local function count_start(id)
-  local window = window_of(id)
-  if redis.pcall('INCR', window) == 1 or call('PTTL', window) == -1 then
-    call('PEXPIRE', window, window_ms)
-  end
-  redis.pcall('SREM', window .. ':limited', id) -- Bull's workers had put it off
-  redis.pcall('HDEL', B .. 'limiter:index', id)
+local ms_until_allowed, count_start
+if limit > 0 then
+  ms_until_allowed, count_start = make_limiter()
 end
 local ids = max > 0 and call('LRANGE', wait, -max, -1) or {}
 
--- Is the lock ours now? Otherwise nothing is taken from here on.
-local function lock(id)
+-- A lock stands there already: may it become ours now? Otherwise nothing is taken from here on.
+local function relock(id)
   local key = B .. id .. ':lock'
   local holder = call('GET', key)
   local left = holder and call('PTTL', key)
@@ -164,13 +172,13 @@ for i = #ids, 1, -1 do
   end
   local size = redis.pcall('HSTRLEN', B .. id, 'data')
   if type(size) ~= 'number' or size == 0 then
-    fail_ghost(id, 'job data missing', now)
+    help().fail_ghost(id, 'job data missing', now)
     ghosts = ghosts + 1
   elseif size > job_max then
-    fail_ghost(id, 'job data too large', now)
+    help().fail_ghost(id, 'job data too large', now)
     ghosts = ghosts + 1
   elseif string.find(id, '%z') then
-    fail_ghost(id, 'job id with a NUL byte', now)
+    help().fail_ghost(id, 'job id with a NUL byte', now)
     ghosts = ghosts + 1
   elseif bytes + size > max_bytes and #taken > 0 then
     break
@@ -180,7 +188,7 @@ for i = #ids, 1, -1 do
       state, state_ms = 4, limited_ms
       break
     end
-    if not lock(id) then
+    if not call('SET', B .. id .. ':lock', token, 'NX', 'PX', lock_ms) and not relock(id) then
       break
     end
     if limit > 0 then
@@ -202,7 +210,6 @@ call('DEL', took)
 local unread, marks = {}, {}
 if #taken > 0 then
   call('LPUSH', active, unpack(taken))
-  local stamp = string.format('%.0f', now)
   for i = 1, #taken do
     local first = call('HSET', B .. taken[i], 'processedOn', stamp) == 1
     if first and known ~= '' and string.find(known, ' ' .. taken[i] .. ' ', 1, true) then

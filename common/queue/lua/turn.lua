@@ -1,7 +1,7 @@
 -- turn: settle and take in one call, by who ends jobs and wants others; settle and take are the texts of these.
--- ARGV: settle's, then take's eight. Returns { what settle returns, what take returns }, in place of either its error.
+-- ARGV: settle's, then take's, then how many take's are. Returns { what settle returns, what take returns }, in place of either its error.
 local settled, asked = ARGV, {}
-for i = 8, 1, -1 do
+for i = tonumber(table.remove(settled)), 1, -1 do
   asked[i] = table.remove(settled)
 end
 
