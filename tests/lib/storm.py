@@ -263,7 +263,6 @@ class RandomStorm:
                 lines.append("storm: %-8s %s" % (kind, ", ".join("%s %d" % pair for pair in mine)))
         lines.append("storm: %s" % ", ".join("%s %d" % (w, n) for (k, w), n in sorted(self.did.items()) if k == ""))
         lines.append("storm: longest turn of the master's loop %.1f ms, %.1f ms of them its own%s" % (
-            self.stops, self.stops_before = 0, 0
-        self.worst_turn, self.worst_cpu, " (%s)" % self.worst_part if self.worst_part else ""))
+            self.worst_turn, self.worst_cpu, " (%s)" % self.worst_part if self.worst_part else ""))
         lines.append("storm: %d turns more in which the master was stopped" % (self.stops_before + self.stops))
         return lines
