@@ -209,15 +209,41 @@ static char *expand_word(struct conf_layers *l, const struct conf_row *row, cons
     return whole;
 }
 
-/* WORDS and PAIRS: a list of single values. Each fault is told where its word stands. */
+/* One entry of a MAP, as name=value. NULL after a fault. */
+static char *expand_entry(struct conf_layers *l, const struct conf_row *row, const struct conf_place *at,
+                          const struct conf_item *entry)
+{
+    bool expanded;
+    if (strchr(entry->key, '=') != NULL) {
+        conf_fault(l->r, at, "a name in this map must not hold \"=\"");
+        return NULL;
+    }
+    char *value = conf_secret_expand(l->r, at, entry->text, &expanded);
+    if (value == NULL)
+        return NULL;
+    char *whole = NULL;
+    if (row->words[0] != '\0' && conf_value_word(row, value) < 0)
+        conf_fault(l->r, at, "%s: expected one of %s", entry->key, row->words);
+    else
+        whole = xasprintf("%s=%s", entry->key, value);
+    explicit_bzero(value, strlen(value));
+    free(value);
+    return whole;
+}
+
+/* WORDS, PAIRS, SECRETS: a list of single values; MAP: a map of them. Each fault is told where its word stands. */
 static bool convert_words(struct conf_layers *l, const struct conf_row *row, const struct conf_item *item,
                           void *base, const char *path)
 {
     struct conf_place at = place_of(item, path, false);
     char why[256];
     size_t n = 0, most = 0;
-    if (item->kind != CONF_ITEM_LIST) {
-        conf_fault(l->r, &at, "expected a list such as [\"one\", \"two\"], got %s", kind_name(item));
+    bool map = row->type == CONF_TYPE_MAP;
+    if (item->kind != (map ? CONF_ITEM_MAP : CONF_ITEM_LIST)) {
+        conf_fault(l->r, &at,
+                   map ? "expected a map such as { name: value }, got %s"
+                       : "expected a list such as [\"one\", \"two\"], got %s",
+                   kind_name(item));
         return false;
     }
     for (const struct conf_item *word = item->first; word != NULL; word = word->next)
@@ -226,13 +252,15 @@ static bool convert_words(struct conf_layers *l, const struct conf_row *row, con
     bool ok = true;
     for (const struct conf_item *word = item->first; word != NULL; word = word->next) {
         struct conf_place here = place_of(word, path, false);
-        here.secret = row->type == CONF_TYPE_PAIRS;
+        here.secret = CONF_IS_HIDDEN(row);
         if (word->kind != CONF_ITEM_SCALAR) {
-            conf_fault(l->r, &here, "expected a text in this list, got %s", kind_name(word));
+            conf_fault(l->r, &here, "expected a text in this %s, got %s", map ? "map" : "list",
+                       kind_name(word));
             ok = false;
         } else if (has_no_value(l, word, &here)) {
             ok = false;
-        } else if ((words[n] = expand_word(l, row, &here, word->text)) == NULL) {
+        } else if ((words[n] = map ? expand_entry(l, row, &here, word)
+                                   : expand_word(l, row, &here, word->text)) == NULL) {
             ok = false;
         } else {
             n++;
@@ -253,7 +281,7 @@ static bool convert(struct conf_layers *l, const struct conf_section *s, const s
     char path[PATH_SIZE], why[256];
     snprintf(path, sizeof path, "%s.%s", front, row->path);
     struct conf_place at = place_of(item, path, false);
-    at.secret = row->type == CONF_TYPE_SECRET;
+    at.secret = row->type != CONF_TYPE_FILE && CONF_IS_HIDDEN(row); /* a path may be shown */
     if (CONF_IS_WORDS(row))
         return convert_words(l, row, item, base, path);
     if (item->kind != CONF_ITEM_SCALAR) {
@@ -264,6 +292,13 @@ static bool convert(struct conf_layers *l, const struct conf_section *s, const s
         return false;
     bool expanded;
     char *text = conf_secret_expand(l->r, &at, item->text, &expanded);
+    if (text != NULL && row->type == CONF_TYPE_FILE && l->r->expand) {
+        char *path_of = text;
+        text = conf_secret_read(l->r, &at, path_of);
+        free(path_of);
+        expanded = true;
+        at.secret = true;
+    }
     if (text == NULL)
         return false;
     bool ok = conf_value_set(row, base, text, is_sdk_name(s, item), why, sizeof why) == 0;

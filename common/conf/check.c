@@ -42,7 +42,7 @@ static void find(const struct conf_layers *l, const char *section, const char *i
     out->at = (struct conf_place){.from = l->main};
     if (item != NULL)
         out->at = (struct conf_place){.from = item->from, .line = item->line, .column = item->column};
-    out->at.secret = s->rows[j].type == CONF_TYPE_SECRET;
+    out->at.secret = CONF_IS_HIDDEN(&s->rows[j]);
     out->at.path = out->path;
     if (element == ALONE)
         snprintf(out->path, sizeof out->path, "%s.%s", section, row);
@@ -287,6 +287,7 @@ static void check_destination(struct conf_layers *l, const struct conf *c, size_
     for (size_t j = 0; j < i; j++)
         if (strcmp(c->destinations[j].id, it->id) == 0)
             conf_check_tell(l, list, it->id, i, "id", "another destination has the same id");
+    conf_check_delivery_of(l, c, i);
     bool basic = it->auth_type == CONF_AUTH_BASIC, bearer = it->auth_type == CONF_AUTH_BEARER;
     if (basic && it->auth_username[0] == '\0')
         conf_check_tell(l, list, it->id, i, "auth.username", "type basic needs a username");
@@ -372,6 +373,7 @@ static void check_lists(struct conf_layers *l, const struct conf *c)
     for (size_t i = 0; i < c->n_takeovers; i++)
         check_takeover(l, c, i);
     conf_check_programs(l, c);
+    conf_check_delivery(l, c);
     if (c->n_sources == 0)
         tell_empty(l, "sources",
                    "there is none; add one: sources: [{ id: web, write_key: \"${env:WRITE_KEY}\" }]");

@@ -7,7 +7,9 @@
  * Row: K(TYPE, field, "path.in.section", "default", min, max, "words", APPLY, "help sentence")
  *   TYPE  BOOL, U64, COUNT (U64 or "auto" = CONF_AUTO), DURATION (_ms), SIZE (_bytes), RATIO (double), RATE,
  *         STRING, SECRET (a string never printed), ENUM (one of words, value = its index),
- *         WORDS (a list of strings, ended by NULL), PAIRS (the same, of NAME=value, the values never printed)
+ *         WORDS (a list of strings, ended by NULL), PAIRS (the same, of NAME=value, the values never printed),
+ *         SECRETS (WORDS never printed), MAP (written as a map, kept as PAIRS; with words those are the values allowed,
+ *         and are printed), FILE (a SECRET; written is the path of a file, kept is its text: children need no file)
  *   min, max  inclusive, in the unit of the field; max 0 = no upper limit; of lists: how many
  *   APPLY LIVE (children are told), ROLL (children are replaced one by one), RESTART (only a restart of the master)
  * The SDKs' names for keys stand in alias.def. A new section also needs a line in table.c.
@@ -37,7 +39,12 @@ enum conf_bad_event { CONF_BAD_EVENT_QUARANTINE, CONF_BAD_EVENT_REJECT };
 enum conf_redis_mode { CONF_REDIS_MANAGED, CONF_REDIS_STANDALONE };
 enum conf_fsync { CONF_FSYNC_ALWAYS, CONF_FSYNC_EVERYSEC, CONF_FSYNC_NO };
 enum conf_backoff { CONF_BACKOFF_EXPONENTIAL, CONF_BACKOFF_FIXED };
-enum conf_auth { CONF_AUTH_WRITE_KEY, CONF_AUTH_BASIC, CONF_AUTH_BEARER, CONF_AUTH_NONE };
+enum conf_auth { CONF_AUTH_WRITE_KEY, CONF_AUTH_BASIC, CONF_AUTH_BEARER, CONF_AUTH_NONE, CONF_AUTH_HEADER };
+enum conf_payload { CONF_PAYLOAD_BATCH, CONF_PAYLOAD_EVENT, CONF_PAYLOAD_NDJSON };
+enum conf_signing { CONF_SIGNING_NONE, CONF_SIGNING_STANDARD_WEBHOOKS };
+enum conf_compress { CONF_COMPRESS_NONE, CONF_COMPRESS_GZIP }; /* of a destination: inherit stands before */
+enum conf_http2 { CONF_HTTP2_FALSE, CONF_HTTP2_TRUE, CONF_HTTP2_PRIOR_KNOWLEDGE }; /* the same */
+enum conf_status_rule { CONF_STATUS_RETRY, CONF_STATUS_FAIL, CONF_STATUS_DONE };
 enum conf_ordering { CONF_ORDERING_NONE, CONF_ORDERING_KEY };
 enum conf_job_format { CONF_JOB_DRAY, CONF_JOB_RUDDER_SDK_V3 };
 /* Of a destination: as in section queue, or its own word (its index less one). */
@@ -68,6 +75,9 @@ enum conf_log_format { CONF_LOG_AUTO, CONF_LOG_LOGFMT, CONF_LOG_JSON };
 #define CONF_FIELD_ENUM(f)                                      int f;
 #define CONF_FIELD_WORDS(f)                                     char **f;
 #define CONF_FIELD_PAIRS(f)                                     char **f;
+#define CONF_FIELD_SECRETS(f)                                   char **f;
+#define CONF_FIELD_MAP(f)                                       char **f;
+#define CONF_FIELD_FILE(f)                                      char *f;
 #define K(type, field, path, def, min, max, words, apply, help) CONF_FIELD_##type(field)
 
 struct conf_node {
@@ -190,6 +200,17 @@ const char *conf_mode_name(enum conf_mode m); /* "shared" ... */
 enum conf_mode conf_destination_mode(const struct conf *c, const struct conf_destination *d);
 /* 1, unless its mode is KEY. */
 unsigned conf_destination_partitions(const struct conf *c, const struct conf_destination *d);
+/* With what section delivery says where the destination inherits. */
+enum conf_compress conf_destination_compress(const struct conf *c, const struct conf_destination *d);
+enum conf_http2 conf_destination_http2(const struct conf *c, const struct conf_destination *d);
+/* NULL: none. user and password are "" or belong to it. */
+const char *conf_destination_proxy(const struct conf *c, const struct conf_destination *d, const char **user,
+                                   const char **password);
+/* The rule of on_status for a status (its own number before its class), or -1. */
+int conf_destination_status_rule(const struct conf_destination *d, int status);
+/* "whsec_..." to its bytes (24 to 64), "whsk_..." to the 32 of the private key; *asymmetric tells which. The length, or
+ * -1: what is wrong is in why. */
+long conf_signing_secret(const char *text, unsigned char key[64], bool *asymmetric, const char **why);
 const char *conf_destination_queue(const struct conf_destination *d); /* the queue's name in Redis */
 /* Programs have places, and keep them while they are there: gives each program of fresh that old has too its old place,
  * and the others what is free. A place without a program has an empty id. */

@@ -89,10 +89,10 @@ int conf_dump(const struct conf *c, bool masked, struct buf *out)
 
 static int document_value(const struct conf_row *row, struct buf *out)
 {
-    if (row->type == CONF_TYPE_STRING || row->type == CONF_TYPE_SECRET ||
+    if (row->type == CONF_TYPE_STRING || row->type == CONF_TYPE_SECRET || row->type == CONF_TYPE_FILE ||
         (row->def[0] == '\0' && !CONF_IS_WORDS(row)))
         return buf_put_json(out, row->def, strlen(row->def));
-    return buf_puts(out, CONF_IS_WORDS(row) ? "[]" : row->def);
+    return buf_puts(out, row->type == CONF_TYPE_MAP ? "{}" : CONF_IS_WORDS(row) ? "[]" : row->def);
 }
 
 static int document_rows(const struct conf_section *s, const char *indent, struct buf *out)

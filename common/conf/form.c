@@ -167,3 +167,23 @@ const char *conf_check_redis_url(const char *text)
     }
     return check_url_authority(host, len);
 }
+
+const char *conf_check_proxy(const char *text)
+{
+    static const char *const schemes[] = {"http://", "socks5h://", "socks5://"};
+    const char *host = NULL, *port;
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes && host == NULL; i++)
+        if (strncasecmp(text, schemes[i], strlen(schemes[i])) == 0)
+            host = text + strlen(schemes[i]);
+    if (host == NULL)
+        return "must begin with http://, socks5h:// or socks5://";
+    if (strchr(host, '@') != NULL)
+        return "must not hold a user name or password; use proxy_username and proxy_password";
+    size_t len = strcspn(host, "/?#");
+    if (host[len] != '\0' && strcmp(host + len, "/") != 0)
+        return "nothing may follow the port";
+    const char *bad = check_authority(host, len, &port);
+    if (bad != NULL)
+        return bad;
+    return port == NULL ? "the port is missing; write http://host:port" : check_url_authority(host, len);
+}

@@ -24,7 +24,10 @@ enum conf_type {
     CONF_TYPE_SECRET,
     CONF_TYPE_ENUM,
     CONF_TYPE_WORDS,
-    CONF_TYPE_PAIRS
+    CONF_TYPE_PAIRS,
+    CONF_TYPE_SECRETS,
+    CONF_TYPE_MAP,
+    CONF_TYPE_FILE
 };
 
 struct conf_row {
@@ -68,10 +71,20 @@ void conf_table_suggest(const struct conf_section *s, const char *group, const c
 /* text into the field; bare_ms as in str_parse_duration. 0, or -1 with a clause in why ("must be 1 to 2500"). */
 int conf_value_set(const struct conf_row *row, void *section, const char *text, bool bare_ms, char *why,
                    size_t size);
-/* The same for WORDS and PAIRS; copies the words. */
+/* The same for lists of texts; copies the words. */
 int conf_value_set_words(const struct conf_row *row, void *section, char *const *words, size_t n, char *why,
                          size_t size);
-#define CONF_IS_WORDS(row) ((row)->type == CONF_TYPE_WORDS || (row)->type == CONF_TYPE_PAIRS)
+/* Index of one of the row's words, or -1. */
+int conf_value_word(const struct conf_row *row, const char *text);
+#define CONF_IS_WORDS(row)                                                                                   \
+    ((row)->type == CONF_TYPE_WORDS || (row)->type == CONF_TYPE_PAIRS || (row)->type == CONF_TYPE_SECRETS || \
+     (row)->type == CONF_TYPE_MAP)
+/* What is never shown; of PAIRS and MAP the part behind the name. */
+#define CONF_IS_HIDDEN(row)                                                                                  \
+    ((row)->type == CONF_TYPE_SECRET || (row)->type == CONF_TYPE_PAIRS ||                                    \
+     (row)->type == CONF_TYPE_SECRETS || (row)->type == CONF_TYPE_FILE ||                                    \
+     ((row)->type == CONF_TYPE_MAP && (row)->words[0] == '\0'))
+#define CONF_FILE_TEXT_MAX (512u << 10) /* bytes of a FILE */
 void conf_value_set_default(const struct conf_row *row, void *section);
 /* The field as a JSON value; masked hides secrets and the credentials inside URLs. */
 int conf_value_put(const struct conf_row *row, const void *section, bool masked, struct buf *out);
@@ -143,6 +156,9 @@ void conf_warning(struct conf_reader *r, const struct conf_place *at, const char
 char *conf_secret_expand(struct conf_reader *r, const struct conf_place *at, const char *text,
                          bool *expanded);
 
+/* The text of the file that a FILE row names, malloc'ed; "" for "". NULL after a fault. */
+char *conf_secret_read(struct conf_reader *r, const struct conf_place *at, const char *name);
+
 /* ---- build.c: trees to a struct conf */
 
 /* What was set, and where: the later layer wins. */
@@ -168,12 +184,20 @@ void conf_build_end(struct conf_layers *l);
 void conf_check(struct conf_layers *l, const struct conf *c);
 /* check_program.c: the same for one of the list programs. */
 void conf_check_programs(struct conf_layers *l, const struct conf *c);
-/* For both: a fault of one key of a list's element, unless its value was told to be wrong already; what NULL: none. */
+/* check_delivery.c: how requests look and where they may go: of section delivery, and of one destination. */
+void conf_check_delivery(struct conf_layers *l, const struct conf *c);
+void conf_check_delivery_of(struct conf_layers *l, const struct conf *c, size_t i);
+/* check_pem.c: NULL, or what is wrong with the text of a PEM file; a pair must fit. */
+const char *conf_check_pem_certs(const char *text);
+const char *conf_check_pem_key(const char *text);
+const char *conf_check_pem_pair(const char *cert, const char *key);
+/* For all: a fault of one key of a list's element, unless its value was told to be wrong already; what NULL: none. */
 void conf_check_tell(struct conf_layers *l, const char *section, const char *id, size_t element,
                      const char *row, const char *what);
 /* form.c: NULL, or what is wrong with the form. No name is looked up. */
 const char *conf_check_address(const char *text);
 const char *conf_check_http_url(const char *text);
+const char *conf_check_proxy(const char *text);
 const char *conf_check_redis_url(const char *text);
 const char *conf_check_id(const char *text);
 

@@ -71,7 +71,7 @@ const struct conf_program *conf_program_copy(const struct conf_program *p)
     for (size_t i = 0; i < s->n; i++) {
         const struct conf_row *row = &s->rows[i];
         char *place = (char *)copy + row->offset;
-        if (row->type == CONF_TYPE_STRING || row->type == CONF_TYPE_SECRET) {
+        if (row->type == CONF_TYPE_STRING || row->type == CONF_TYPE_SECRET || row->type == CONF_TYPE_FILE) {
             char *text;
             memcpy(&text, place, sizeof text);
             text = xstrdup(text);

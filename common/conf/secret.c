@@ -22,7 +22,7 @@ static bool is_denied(int error)
     return error == EACCES || error == EPERM;
 }
 
-static char *read_secret(const char *path)
+static char *read_text(const char *path, size_t max, size_t *len)
 {
     struct stat st;
     if (stat(path, &st) < 0)
@@ -32,14 +32,10 @@ static char *read_secret(const char *path)
         return NULL;
     }
     char *text;
-    size_t len;
-    if (fd_read_file(path, SECRET_MAX, &text, &len) < 0)
+    if (fd_read_file(path, max, &text, len) < 0)
         return NULL;
-    if (len > 0 && text[len - 1] == '\n')
-        text[--len] = '\0';
-    if (len > 0 && text[len - 1] == '\r')
-        text[--len] = '\0';
-    if (strlen(text) != len) {
+    if (strlen(text) != *len) {
+        explicit_bzero(text, *len);
         free(text);
         errno = EILSEQ;
         return NULL;
@@ -47,26 +43,44 @@ static char *read_secret(const char *path)
     return text;
 }
 
-static char *expand_file(struct conf_reader *r, const struct conf_place *at, const char *name)
+static char *read_secret(const char *path)
+{
+    size_t len;
+    char *text = read_text(path, SECRET_MAX, &len);
+    if (text == NULL)
+        return NULL;
+    if (len > 0 && text[len - 1] == '\n')
+        text[--len] = '\0';
+    if (len > 0 && text[len - 1] == '\r')
+        text[--len] = '\0';
+    return text;
+}
+
+static char *read_named(struct conf_reader *r, const struct conf_place *at, const char *name, bool whole)
 {
     char *path = name[0] == '/' || r->folder == NULL ? xstrdup(name) : xasprintf("%s/%s", r->folder, name);
-    char *text = read_secret(path);
+    size_t len;
+    char *text = whole ? read_text(path, CONF_FILE_TEXT_MAX, &len) : read_secret(path);
     int error = errno;
+    const char *what = whole ? "file" : "secret file";
     if (text == NULL && is_denied(error)) {
         r->denied++;
-        conf_fault(
-            r, at,
-            "cannot read the secret file %s: %s; make it readable for the user that runs dray (uid %u)", path,
-            strerror(error), (unsigned)geteuid());
+        conf_fault(r, at, "cannot read the %s %s: %s; make it readable for the user that runs dray (uid %u)",
+                   what, path, strerror(error), (unsigned)geteuid());
     } else if (text == NULL) {
-        conf_fault(r, at, "cannot read the secret file %s: %s; create it, or correct the path", path,
-                   error == EFBIG    ? "it is bigger than 4096 bytes"
+        conf_fault(r, at, "cannot read the %s %s: %s; create it, or correct the path", what, path,
+                   error == EFBIG    ? (whole ? "it is bigger than 512 KiB" : "it is bigger than 4096 bytes")
                    : error == EILSEQ ? "it holds a NUL byte"
                    : error == EINVAL ? "it is not a regular file"
                                      : strerror(error));
     }
     free(path);
     return text;
+}
+
+char *conf_secret_read(struct conf_reader *r, const struct conf_place *at, const char *name)
+{
+    return name[0] == '\0' ? xstrdup("") : read_named(r, at, name, true);
 }
 
 static bool is_variable(const char *name)
@@ -115,7 +129,7 @@ char *conf_secret_expand(struct conf_reader *r, const struct conf_place *at, con
     }
     size_t front = strlen(env ? "${env:" : "${file:");
     char *inside = xstrndup(text + front, strlen(text) - front - 1);
-    char *out = env ? expand_env(r, at, inside) : expand_file(r, at, inside);
+    char *out = env ? expand_env(r, at, inside) : read_named(r, at, inside, false);
     free(inside);
     return out;
 }

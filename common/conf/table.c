@@ -22,6 +22,9 @@
 #define FIELD_ENUM(f)     f
 #define FIELD_WORDS(f)    f
 #define FIELD_PAIRS(f)    f
+#define FIELD_SECRETS(f)  f
+#define FIELD_MAP(f)      f
+#define FIELD_FILE(f)     f
 
 #define K(type, field, path, def, min, max, words, apply, help)                                              \
     {CONF_TYPE_##type,                                                                                       \

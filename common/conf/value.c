@@ -50,6 +50,11 @@ static int word_index(const char *words, const char *text)
     }
 }
 
+int conf_value_word(const struct conf_row *row, const char *text)
+{
+    return word_index(row->words, text);
+}
+
 static const char *word_at(const char *words, int index, size_t *len)
 {
     const char *w = words;
@@ -157,6 +162,24 @@ static int set_text(char **out, const char *text, char *why, size_t size)
     return 0;
 }
 
+static int set_file_text(char **out, const char *text, char *why, size_t size)
+{
+    if (strlen(text) > CONF_FILE_TEXT_MAX) {
+        snprintf(why, size, "the text of the file is longer than 512 KiB");
+        return -1;
+    }
+    for (size_t at = 0, len = strlen(text), n; at < len; at += n) /* it travels as JSON */
+        if ((n = str_utf8_length(text + at, len - at)) == 0) {
+            snprintf(why, size, "the file is no text (UTF-8)");
+            return -1;
+        }
+    if (*out != NULL)
+        explicit_bzero(*out, strlen(*out));
+    free(*out);
+    *out = xstrdup(text);
+    return 0;
+}
+
 static int set_ratio(const struct conf_row *row, double *out, const char *text, char *why, size_t size)
 {
     double v;
@@ -215,9 +238,23 @@ int conf_value_set_words(const struct conf_row *row, void *section, char *const 
     char **copy = xcalloc(n + 1, sizeof *copy), ***f = field(row, section);
     for (size_t i = 0; i < n; i++)
         copy[i] = xstrdup(words[i]);
-    free_words(*f, row->type == CONF_TYPE_PAIRS);
+    free_words(*f, CONF_IS_HIDDEN(row));
     *f = copy;
     return 0;
+}
+
+static int put_map(const struct conf_row *row, char *const *words, bool masked, struct buf *out)
+{
+    int bad = buf_appendc(out, '{');
+    for (size_t i = 0; words[i] != NULL; i++) {
+        const char *equals = strchr(words[i], '=');
+        const char *value = masked && CONF_IS_HIDDEN(row) ? "***" : equals + 1;
+        if (i > 0)
+            bad |= buf_appendc(out, ',');
+        bad |= buf_put_json(out, words[i], (size_t)(equals - words[i])) | buf_appendc(out, ':') |
+               buf_put_json(out, value, strlen(value));
+    }
+    return bad | buf_appendc(out, '}');
 }
 
 static int put_words(const struct conf_row *row, char *const *words, bool masked, struct buf *out)
@@ -229,7 +266,8 @@ static int put_words(const struct conf_row *row, char *const *words, bool masked
         if (i > 0)
             bad |= buf_appendc(out, ',');
         if (equals == NULL) {
-            bad |= buf_put_json(out, words[i], len);
+            bad |= row->type == CONF_TYPE_SECRETS && masked ? buf_puts(out, "\"***\"")
+                                                            : buf_put_json(out, words[i], len);
             continue;
         }
         char *safe = xasprintf("%.*s=***", (int)(equals - words[i]), words[i]);
@@ -278,9 +316,15 @@ int conf_value_set(const struct conf_row *row, void *section, const char *text, 
         return set_text(f, text, why, size);
     case CONF_TYPE_ENUM:
         return set_enum(row, f, text, why, size);
+    case CONF_TYPE_FILE:
+        return set_file_text(f, text, why, size);
     case CONF_TYPE_WORDS:
     case CONF_TYPE_PAIRS:
+    case CONF_TYPE_SECRETS:
         snprintf(why, size, "expected a list such as [\"one\", \"two\"]");
+        return -1;
+    case CONF_TYPE_MAP:
+        snprintf(why, size, "expected a map such as { name: value }");
         return -1;
     }
     panic("conf: type %d", row->type);
@@ -353,6 +397,7 @@ int conf_value_put(const struct conf_row *row, const void *section, bool masked,
         return buf_printf(out, "\"%llu/%s\"", (unsigned long long)rate->count,
                           str_format_duration(rate->period_ms, text, sizeof text));
     }
+    case CONF_TYPE_FILE:
     case CONF_TYPE_SECRET: {
         const char *s = *(char *const *)f;
         return masked && s[0] != '\0' ? buf_puts(out, "\"***\"") : buf_put_json(out, s, strlen(s));
@@ -366,8 +411,11 @@ int conf_value_put(const struct conf_row *row, const void *section, bool masked,
         const char *word = word_at(row->words, *(const int *)f, &len);
         return buf_put_json(out, word, len);
     }
+    case CONF_TYPE_MAP:
+        return put_map(row, *(char **const *)f, masked, out);
     case CONF_TYPE_WORDS:
     case CONF_TYPE_PAIRS:
+    case CONF_TYPE_SECRETS:
         return put_words(row, *(char **const *)f, masked, out);
     }
     panic("conf: type %d", row->type);
@@ -392,11 +440,14 @@ bool conf_value_equal(const struct conf_row *row, const void *a, const void *b)
     }
     case CONF_TYPE_STRING:
     case CONF_TYPE_SECRET:
+    case CONF_TYPE_FILE:
         return strcmp(*(char *const *)x, *(char *const *)y) == 0;
     case CONF_TYPE_ENUM:
         return *(const int *)x == *(const int *)y;
     case CONF_TYPE_WORDS:
     case CONF_TYPE_PAIRS:
+    case CONF_TYPE_SECRETS:
+    case CONF_TYPE_MAP:
         return same_words(*(char **const *)x, *(char **const *)y);
     }
     panic("conf: type %d", row->type);
@@ -418,9 +469,12 @@ static size_t size_of(enum conf_type type)
         return sizeof(struct conf_rate);
     case CONF_TYPE_STRING:
     case CONF_TYPE_SECRET:
+    case CONF_TYPE_FILE:
         return sizeof(char *);
     case CONF_TYPE_WORDS:
     case CONF_TYPE_PAIRS:
+    case CONF_TYPE_SECRETS:
+    case CONF_TYPE_MAP:
         return sizeof(char **);
     case CONF_TYPE_ENUM:
         return sizeof(int);
@@ -441,12 +495,12 @@ void conf_value_free(const struct conf_row *row, void *section)
 {
     if (CONF_IS_WORDS(row)) {
         char ***words = field(row, section);
-        free_words(*words, row->type == CONF_TYPE_PAIRS);
+        free_words(*words, CONF_IS_HIDDEN(row));
         *words = NULL;
     }
-    if (row->type == CONF_TYPE_STRING || row->type == CONF_TYPE_SECRET) {
+    if (row->type == CONF_TYPE_STRING || row->type == CONF_TYPE_SECRET || row->type == CONF_TYPE_FILE) {
         char **text = field(row, section);
-        if (*text != NULL && row->type == CONF_TYPE_SECRET)
+        if (*text != NULL && CONF_IS_HIDDEN(row))
             explicit_bzero(*text, strlen(*text));
         free(*text);
         *text = NULL;

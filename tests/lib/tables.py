@@ -200,7 +200,9 @@ def flatten(tree, front=""):
     """{path: (text, line)} of a map; of lists only those of plain words, which are one value."""
     out = {}
     for key, value in (tree or {}).items():
-        if isinstance(value, dict):
+        if value == {}:
+            out[front + key] = ("", 0)
+        elif isinstance(value, dict):
             out.update(flatten(value, f"{front}{key}."))
         elif not isinstance(value, list):
             out[front + key] = value
