@@ -1,9 +1,11 @@
 /* load_bench - posts one prepared HTTP request again and again, each time with fresh ids; prints what came of it.
  *
- * usage: load_bench HOST PORT CONNECTIONS SECONDS FILE
+ * usage: load_bench HOST PORT CONNECTIONS SECONDS FILE [REQUESTS-A-SECOND]
  *
- * FILE holds the whole request, head and body; each run of 20 @ in it becomes an id that never comes twice in a run of
- * this program. One thread, keep-alive, one request at a time on each connection. The ids are written into the one copy
+ * FILE holds the whole request, head and body; each run of 20 @ in it becomes an id that never comes twice on this
+ * machine: the microsecond in which the request was due (14 hex digits, monotonic; see sink_bench), and its place. One
+ * thread, keep-alive, one request at a time on each connection; with a rate the next one that is due goes on a free
+ * connection, without one each goes as soon as the last is answered. The ids are written into the one copy
  * of the request, which send() copies: what it did not take waits beside its connection. A connection that ends counts
  * as an error and is made anew. The last line is: RESULT requests seconds not-200 errors p50-us p99-us own-cpu-us
  * (per request).
@@ -54,6 +56,10 @@ struct load {
     uint32_t *latencies;
     struct conn *conns;
     size_t n;
+    double rate;        /* requests a second; 0: as many as there are answers */
+    double due_us;      /* of the next request */
+    struct conn **idle; /* n_idle: free connections */
+    size_t n_idle;
 };
 
 static void die(const char *what)
@@ -109,10 +115,11 @@ static void begin(struct load *l, struct conn *c)
     ask_for(l, c, EPOLLIN, EPOLL_CTL_ADD);
 }
 
-static void post(struct load *l, struct conn *c)
+static void post(struct load *l, struct conn *c, uint64_t due_us)
 {
     char counter[COUNTER_LEN];
-    put_hex(counter, sizeof counter, l->counter++);
+    l->counter = due_us > l->counter ? due_us : l->counter + 1;
+    put_hex(counter, sizeof counter, l->counter);
     for (size_t i = 0; i < l->n_ids; i++)
         memcpy(l->ids[i], counter, sizeof counter);
     c->sent_us = clock_mono_us();
@@ -128,13 +135,30 @@ static void post(struct load *l, struct conn *c)
     ask_for(l, c, EPOLLIN | EPOLLOUT, EPOLL_CTL_MOD);
 }
 
+/* The connection is free. */
+static void next(struct load *l, struct conn *c)
+{
+    if (l->rate > 0)
+        l->idle[l->n_idle++] = c;
+    else
+        post(l, c, clock_mono_us());
+}
+
+static void post_due(struct load *l)
+{
+    for (uint64_t now = clock_mono_us(); l->rate > 0 && l->n_idle > 0 && l->due_us <= (double)now;) {
+        post(l, l->idle[--l->n_idle], (uint64_t)l->due_us);
+        l->due_us += 1e6 / l->rate;
+    }
+}
+
 static void renew(struct load *l, struct conn *c)
 {
     l->errors++;
     close(c->fd);
     c->rest_len = 0;
     begin(l, c);
-    post(l, c);
+    next(l, c);
 }
 
 static void go_on(struct load *l, struct conn *c)
@@ -186,7 +210,7 @@ static void take(struct load *l, struct conn *c)
     l->latencies[us < BUCKETS ? us : BUCKETS - 1]++;
     l->statuses[status]++;
     l->requests++;
-    post(l, c);
+    next(l, c);
 }
 
 static uint64_t percentile(const struct load *l, uint64_t percent)
@@ -214,8 +238,8 @@ static void report(const struct load *l, double seconds, double cpu_us)
 int main(int argc, char **argv)
 {
     static struct load l;
-    if (argc != 6) {
-        fprintf(stderr, "usage: load_bench HOST PORT CONNECTIONS SECONDS FILE\n");
+    if (argc != 6 && argc != 7) {
+        fprintf(stderr, "usage: load_bench HOST PORT CONNECTIONS SECONDS FILE [REQUESTS-A-SECOND]\n");
         return 64;
     }
     l.to = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[2]))};
@@ -223,9 +247,10 @@ int main(int argc, char **argv)
         die("HOST must be an IPv4 address");
     l.n = strtoul(argv[3], NULL, 10);
     read_request(&l, argv[5]);
-    l.counter = clock_wall_ms() << 14; /* another run of this program has other ids */
+    l.rate = argc == 7 ? atof(argv[6]) : 0;
     l.latencies = xcalloc(BUCKETS, sizeof *l.latencies);
     l.conns = xcalloc(l.n, sizeof *l.conns);
+    l.idle = xcalloc(l.n, sizeof *l.idle);
     l.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     for (size_t i = 0; i < l.n; i++) {
         l.conns[i].rest = xmalloc(l.len);
@@ -233,11 +258,13 @@ int main(int argc, char **argv)
     }
     uint64_t cpu = clock_cpu_us(), start = clock_mono_us(), now;
     uint64_t end = start + (uint64_t)(atof(argv[4]) * 1e6);
+    l.due_us = (double)start;
     for (size_t i = 0; i < l.n; i++)
-        post(&l, &l.conns[i]);
+        next(&l, &l.conns[i]);
     while ((now = clock_mono_us()) < end) {
         struct epoll_event events[EVENTS_MAX];
-        int n = epoll_wait(l.epoll_fd, events, EVENTS_MAX, (int)((end - now) / 1000) + 1);
+        post_due(&l);
+        int n = epoll_wait(l.epoll_fd, events, EVENTS_MAX, l.rate > 0 ? 1 : (int)((end - now) / 1000) + 1);
         for (int i = 0; i < n; i++) {
             struct conn *c = events[i].data.ptr;
             if (events[i].events & EPOLLOUT)
@@ -245,6 +272,12 @@ int main(int argc, char **argv)
             if (events[i].events & ~(uint32_t)EPOLLOUT)
                 take(&l, c);
         }
+    }
+    while (l.rate > 0 && l.n_idle < l.n && now < end + 1000000) { /* what is still to be answered */
+        struct epoll_event event;
+        now = clock_mono_us();
+        if (epoll_wait(l.epoll_fd, &event, 1, 10) == 1)
+            take(&l, event.data.ptr);
     }
     report(&l, (double)(now - start) / 1e6, (double)(clock_cpu_us() - cpu));
     return 0;

@@ -62,8 +62,8 @@ class Busy:
         self.ledger.check(self.dray)
         assert self.ledger.duplicates() == {}
         assert not self.dray.log.records("child_died")
-        print("figure: %d requests, %d events, none failed, lost or came twice; the longest took %.0f ms" % (
-            self.steady.requests, len(self.ledger.acked), 1000 * self.steady.worst))
+        print("figure: %d requests, %.0f a second, %d events, none failed, lost or came twice; the longest took %.0f ms" % (
+            self.steady.requests, self.steady.rate, len(self.ledger.acked), 1000 * self.steady.worst))
 
 
 class SlowClient:

@@ -32,6 +32,7 @@ class Steady:
         self.threads = [threading.Thread(target=self._run, args=(i,), daemon=True) for i in range(clients)]
 
     def start(self):
+        self.began = time.monotonic()
         for t in self.threads:
             t.start()
         return self
@@ -76,6 +77,8 @@ class Steady:
                 self.failed.append("%s connection, after %.3f s at %.3f: %s" % (how, took, time.time(), what))
 
     def stop(self, seconds=60):
+        """self.rate: requests a second that it came to."""
+        self.rate = self.requests / (time.monotonic() - self.began)
         self.stop_event.set()
         for t in self.threads:
             t.join(seconds)
