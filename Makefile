@@ -58,7 +58,7 @@ DRIVERS   := $(patsubst %.c,$(O)/%,$(wildcard tests/interop/*_driver.c))
 BENCH     := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*_bench.c))
 LUA_GEN   := $(patsubst %,$(B)/gen/%.h,$(LUA))
 
-.PHONY: all setup install check check-unit demo run bench soak fuzz model lint format format-check layers headers tables \
+.PHONY: all setup install check check-unit demo run bench bench-peers soak fuzz model lint format format-check layers headers tables \
         clean help units next fuzzers benches asan
 .SECONDARY:
 
@@ -74,6 +74,7 @@ help:
 ## check-unit     the unit tests alone (under 30 s)
 ## run            build and start dray in the foreground (make run ARGS="--to http://...")
 ## bench          figures, as ratios measured side by side
+## bench-peers    the same work done by what dray would replace: Bull, BullMQ, Sidekiq, an SDK's own queue (installs them)
 ## soak           the long runs with full counts
 ## fuzz           every fuzzer for half a minute
 ## model          the queue's rules as models, checked by spin (under a minute; ARGS=--deep: the large ones)
@@ -160,6 +161,11 @@ check-unit:
 bench: setup
 	@$(MAKE) --no-print-directory -s -j$(JOBS) all benches
 	@$(PYTHON) tests/bench/bench.py --build $(B) $(ARGS)
+
+bench-peers:
+	@sh etc/setup.sh --peers
+	@$(MAKE) --no-print-directory -s -j$(JOBS) all benches
+	@$(PYTHON) tests/bench/peers/peers.py --build $(B) $(ARGS)
 
 soak: setup
 	@$(MAKE) --no-print-directory -s -j$(JOBS) VARIANT=asan all

@@ -1,9 +1,13 @@
 #!/bin/sh
 # Installs the Debian 12 packages that dray needs and that are missing; silent and instant when nothing is.
-# As root, or through sudo. With --bench also the supervisors that make bench compares with, and pm2 from npm.
+# As root, or through sudo. With --bench also the supervisors that make bench compares with, and pm2 from npm; with --peers
+# what make bench-peers compares with (its npm packages come by tests/lib/npm.py).
 set -eu
-bench=""
-[ "${1:-}" != --bench ] || bench=1
+bench="" peers=""
+case "${1:-}" in
+--bench) bench=1 ;;
+--peers) peers=1 ;;
+esac
 
 packages="
 gcc make pkg-config
@@ -19,6 +23,7 @@ stunnel4 openssl
 spin
 "
 [ -z "$bench" ] || packages="$packages runit s6 supervisor"
+[ -z "$peers" ] || packages="$packages ruby-sidekiq puma redis-tools"
 pm2=$(dirname "$0")/../build/bench-npm
 if [ -n "$bench" ] && command -v npm >/dev/null 2>&1 && [ ! -e "$pm2/node_modules/.bin/pm2" ]; then
     mkdir -p "$pm2" && npm install --prefix "$pm2" --ignore-scripts --no-audit --no-fund pm2@5.4.3 ||

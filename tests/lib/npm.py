@@ -1,4 +1,5 @@
-"""The npm packages of the interop tests, at the versions of interop/package-lock.json, installed once into BUILD/npm.
+"""The npm packages of the interop tests, at the versions of interop/package-lock.json, installed once into BUILD/npm; those of
+the benchmarks with peers in the same way.
 
 The lock file names no registry: npm takes the one it is configured for, and checks every package by its digest."""
 import fcntl
@@ -16,24 +17,24 @@ class NotInstalled(Exception):
     """npm could not install the packages; the text says what to look at."""
 
 
-def install(build):
+def install(build, source=SOURCE, name="npm"):
     """The folder that has node_modules in it. Several processes may ask at once."""
-    folder = os.path.join(os.path.abspath(build), "npm")
+    folder = os.path.join(os.path.abspath(build), name)
     os.makedirs(folder, exist_ok=True)
-    digest = hashlib.sha256(b"".join(_read(os.path.join(SOURCE, name)) for name in FILES)).hexdigest().encode()
+    digest = hashlib.sha256(b"".join(_read(os.path.join(source, f)) for f in FILES)).hexdigest().encode()
     mark = os.path.join(folder, "installed")
     with open(os.path.join(folder, "lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.path.exists(mark) or _read(mark) != digest:
-            for name in FILES:
-                shutil.copy(os.path.join(SOURCE, name), folder)
-            _npm_ci(folder)
+            for f in FILES:
+                shutil.copy(os.path.join(source, f), folder)
+            _npm_ci(folder, source)
             with open(mark, "wb") as f:
                 f.write(digest)
     return folder
 
 
-def _npm_ci(folder):
+def _npm_ci(folder, source):
     command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress", "--no-update-notifier",
                "--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-timeout=20000"]
     try:
@@ -47,8 +48,8 @@ def _npm_ci(folder):
     if done is None or done.returncode != 0:
         registry = subprocess.run(["npm", "config", "get", "registry"], cwd=folder, stdin=subprocess.DEVNULL,
                                   capture_output=True, text=True).stdout.strip()
-        raise NotInstalled("npm ci could not install the packages of tests/interop/package-lock.json from %s (is the "
-                           "registry reachable from here?):\n%s" % (registry, said))
+        raise NotInstalled("npm ci could not install the packages of %s/package-lock.json from %s (is the registry reachable "
+                           "from here?):\n%s" % (os.path.relpath(source), registry, said))
 
 
 def _read(path):
