@@ -239,18 +239,20 @@ static bool convert_words(struct conf_layers *l, const struct conf_row *row, con
     char why[256];
     size_t n = 0, most = 0;
     bool map = row->type == CONF_TYPE_MAP;
-    if (item->kind != (map ? CONF_ITEM_MAP : CONF_ITEM_LIST)) {
+    bool single = row->type == CONF_TYPE_NAMES && item->kind == CONF_ITEM_SCALAR;
+    const struct conf_item *first = single ? item : item->first;
+    if (item->kind != (map ? CONF_ITEM_MAP : CONF_ITEM_LIST) && !single) {
         conf_fault(l->r, &at,
                    map ? "expected a map such as { name: value }, got %s"
                        : "expected a list such as [\"one\", \"two\"], got %s",
                    kind_name(item));
         return false;
     }
-    for (const struct conf_item *word = item->first; word != NULL; word = word->next)
+    for (const struct conf_item *word = first; word != NULL; word = single ? NULL : word->next)
         most++;
     char **words = xcalloc(most + 1, sizeof *words);
     bool ok = true;
-    for (const struct conf_item *word = item->first; word != NULL; word = word->next) {
+    for (const struct conf_item *word = first; word != NULL; word = single ? NULL : word->next) {
         struct conf_place here = place_of(word, path, false);
         here.secret = CONF_IS_HIDDEN(row);
         if (word->kind != CONF_ITEM_SCALAR) {

@@ -372,6 +372,7 @@ static void check_lists(struct conf_layers *l, const struct conf *c)
     }
     for (size_t i = 0; i < c->n_takeovers; i++)
         check_takeover(l, c, i);
+    conf_check_routes(l, c);
     conf_check_programs(l, c);
     conf_check_delivery(l, c);
     if (c->n_sources == 0)

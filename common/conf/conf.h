@@ -36,6 +36,7 @@ struct conf_rate {
 enum conf_ack { CONF_ACK_QUEUE, CONF_ACK_MEMORY };
 enum conf_compat { CONF_COMPAT_RUDDERSTACK, CONF_COMPAT_SEGMENT };
 enum conf_bad_event { CONF_BAD_EVENT_QUARANTINE, CONF_BAD_EVENT_REJECT };
+enum conf_unrouted { CONF_UNROUTED_DROP, CONF_UNROUTED_QUARANTINE };
 enum conf_redis_mode { CONF_REDIS_MANAGED, CONF_REDIS_STANDALONE };
 enum conf_fsync { CONF_FSYNC_ALWAYS, CONF_FSYNC_EVERYSEC, CONF_FSYNC_NO };
 enum conf_backoff { CONF_BACKOFF_EXPONENTIAL, CONF_BACKOFF_FIXED };
@@ -78,6 +79,7 @@ enum conf_log_format { CONF_LOG_AUTO, CONF_LOG_LOGFMT, CONF_LOG_JSON };
 #define CONF_FIELD_SECRETS(f)                                   char **f;
 #define CONF_FIELD_MAP(f)                                       char **f;
 #define CONF_FIELD_FILE(f)                                      char *f;
+#define CONF_FIELD_NAMES(f)                                     char **f;
 #define K(type, field, path, def, min, max, words, apply, help) CONF_FIELD_##type(field)
 
 struct conf_node {
@@ -110,6 +112,9 @@ struct conf_delivery {
 struct conf_destination {
 #include "common/conf/destination.def"
 };
+struct conf_route {
+#include "common/conf/route.def"
+};
 struct conf_takeover {
 #include "common/conf/takeover.def"
 };
@@ -140,6 +145,8 @@ struct conf {
     size_t n_sources;
     struct conf_destination *destinations;
     size_t n_destinations;
+    struct conf_route *routes; /* none: every source goes to every destination */
+    size_t n_routes;
     struct conf_takeover *takeovers; /* takeover */
     size_t n_takeovers;
     struct conf_program *programs; /* an empty id: a place that a removed one left */

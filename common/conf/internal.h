@@ -27,7 +27,8 @@ enum conf_type {
     CONF_TYPE_PAIRS,
     CONF_TYPE_SECRETS,
     CONF_TYPE_MAP,
-    CONF_TYPE_FILE
+    CONF_TYPE_FILE,
+    CONF_TYPE_NAMES
 };
 
 struct conf_row {
@@ -49,7 +50,7 @@ struct conf_section {
     size_t size;     /* lists: bytes of an element; 0: a plain section */
 };
 
-#define CONF_SECTIONS    14
+#define CONF_SECTIONS    15
 #define CONF_ROWS_MAX    64                  /* rows of one section, and one place more */
 #define CONF_ROW_ELEMENT (CONF_ROWS_MAX - 1) /* in the places of a list's element: the element itself */
 extern const struct conf_section conf_sections[CONF_SECTIONS];
@@ -78,7 +79,7 @@ int conf_value_set_words(const struct conf_row *row, void *section, char *const 
 int conf_value_word(const struct conf_row *row, const char *text);
 #define CONF_IS_WORDS(row)                                                                                   \
     ((row)->type == CONF_TYPE_WORDS || (row)->type == CONF_TYPE_PAIRS || (row)->type == CONF_TYPE_SECRETS || \
-     (row)->type == CONF_TYPE_MAP)
+     (row)->type == CONF_TYPE_MAP || (row)->type == CONF_TYPE_NAMES)
 /* What is never shown; of PAIRS and MAP the part behind the name. */
 #define CONF_IS_HIDDEN(row)                                                                                  \
     ((row)->type == CONF_TYPE_SECRET || (row)->type == CONF_TYPE_PAIRS ||                                    \
@@ -191,6 +192,8 @@ void conf_check_delivery_of(struct conf_layers *l, const struct conf *c, size_t 
 const char *conf_check_pem_certs(const char *text);
 const char *conf_check_pem_key(const char *text);
 const char *conf_check_pem_pair(const char *cert, const char *key);
+/* check_route.c: the same for the list routes. */
+void conf_check_routes(struct conf_layers *l, const struct conf *c);
 /* For all: a fault of one key of a list's element, unless its value was told to be wrong already; what NULL: none. */
 void conf_check_tell(struct conf_layers *l, const char *section, const char *id, size_t element,
                      const char *row, const char *what);

@@ -25,6 +25,7 @@
 #define FIELD_SECRETS(f)  f
 #define FIELD_MAP(f)      f
 #define FIELD_FILE(f)     f
+#define FIELD_NAMES(f)    f
 
 #define K(type, field, path, def, min, max, words, apply, help)                                              \
     {CONF_TYPE_##type,                                                                                       \
@@ -87,6 +88,11 @@ static const struct conf_row destination_rows[] = {
 #include "common/conf/destination.def"
 };
 #undef SECTION
+#define SECTION conf_route
+static const struct conf_row route_rows[] = {
+#include "common/conf/route.def"
+};
+#undef SECTION
 #define SECTION conf_takeover
 static const struct conf_row takeover_rows[] = {
 #include "common/conf/takeover.def"
@@ -130,6 +136,7 @@ const struct conf_section conf_sections[CONF_SECTIONS] = {
     PLAIN(queue),
     PLAIN(delivery),
     LIST("destinations", destination, destinations),
+    LIST("routes", route, routes),
     LIST("takeover", takeover, takeovers),
     LIST("programs", program, programs),
     PLAIN(log),

@@ -321,6 +321,7 @@ int conf_value_set(const struct conf_row *row, void *section, const char *text, 
     case CONF_TYPE_WORDS:
     case CONF_TYPE_PAIRS:
     case CONF_TYPE_SECRETS:
+    case CONF_TYPE_NAMES:
         snprintf(why, size, "expected a list such as [\"one\", \"two\"]");
         return -1;
     case CONF_TYPE_MAP:
@@ -416,6 +417,7 @@ int conf_value_put(const struct conf_row *row, const void *section, bool masked,
     case CONF_TYPE_WORDS:
     case CONF_TYPE_PAIRS:
     case CONF_TYPE_SECRETS:
+    case CONF_TYPE_NAMES:
         return put_words(row, *(char **const *)f, masked, out);
     }
     panic("conf: type %d", row->type);
@@ -448,6 +450,7 @@ bool conf_value_equal(const struct conf_row *row, const void *a, const void *b)
     case CONF_TYPE_PAIRS:
     case CONF_TYPE_SECRETS:
     case CONF_TYPE_MAP:
+    case CONF_TYPE_NAMES:
         return same_words(*(char **const *)x, *(char **const *)y);
     }
     panic("conf: type %d", row->type);
@@ -475,6 +478,7 @@ static size_t size_of(enum conf_type type)
     case CONF_TYPE_PAIRS:
     case CONF_TYPE_SECRETS:
     case CONF_TYPE_MAP:
+    case CONF_TYPE_NAMES:
         return sizeof(char **);
     case CONF_TYPE_ENUM:
         return sizeof(int);

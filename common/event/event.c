@@ -21,6 +21,7 @@ static const struct {
     [EVENT_BAD_JSON] = {"bad_json", "invalid json"},
     [EVENT_TOO_MANY] = {"too_many", "too many events in a batch"},
     [EVENT_POISON] = {"poison", "workers died with this event in hand"},
+    [EVENT_UNROUTED] = {"unrouted", "no route wants this event"},
 };
 
 const char *event_fault_name(enum event_fault f)
@@ -75,7 +76,14 @@ static enum event_field field_of(const struct json_slice *key, bool escaped)
 
 int event_scan(struct json_scan *s, struct event *e)
 {
+    return event_scan_picked(s, e, NULL, NULL);
+}
+
+int event_scan_picked(struct json_scan *s, struct event *e, const struct pick *p, struct json_slice *slots)
+{
     memset(e, 0, sizeof *e);
+    if (p != NULL)
+        memset(slots, 0, pick_slots(p) * sizeof *slots);
     if (!json_scan_peek(s, JSON_OBJECT))
         return json_scan_value(s, &e->value);
     const char *start = s->at;
@@ -84,10 +92,12 @@ int event_scan(struct json_scan *s, struct event *e)
     if (json_scan_enter(s, JSON_OBJECT) < 0)
         return -1;
     while ((r = json_scan_member(s, &key)) > 0) {
-        if (json_scan_value(s, &value) < 0)
+        bool escaped = s->key_escaped;
+        unsigned place = p != NULL ? pick_child(p, 0, &key, escaped) : 0;
+        if ((place == 0 ? json_scan_value(s, &value) : pick_scan_value(s, p, place, &value, slots)) < 0)
             return -1;
         e->members++;
-        enum event_field f = field_of(&key, s->key_escaped);
+        enum event_field f = field_of(&key, escaped);
         if (f == EVENT_FIELDS)
             continue;
         e->repeated |= e->field[f].text != NULL;

@@ -13,6 +13,7 @@
 
 #include "common/base/buf.h"
 #include "common/event/json.h"
+#include "common/event/pick.h"
 
 enum event_fault {
     EVENT_OK,
@@ -22,6 +23,7 @@ enum event_fault {
     EVENT_BAD_JSON,
     EVENT_TOO_MANY, /* behind limits.events_per_batch */
     EVENT_POISON,   /* three workers died with it in hand */
+    EVENT_UNROUTED, /* no route wants it, and ingest.unrouted is quarantine */
 };
 const char *
 event_fault_name(enum event_fault f); /* "not_object" ... : the reason in metrics and quarantine */
@@ -63,6 +65,8 @@ struct event {
 
 /* Validates the next value of the input and indexes it, in the same pass. 0, or -1 with s->why set. */
 int event_scan(struct json_scan *s, struct event *e);
+/* The same, and the fields that p asks for (NULL: none) into its slots (pick_slots(p) of them); text NULL: absent. */
+int event_scan_picked(struct json_scan *s, struct event *e, const struct pick *p, struct json_slice *slots);
 /* The order key (userId, else anonymousId; a string's content, the text of anything else) is copied to key
  * (terminated; "" when it does not fit). key may be NULL: not wanted. */
 enum event_fault event_check_scanned(const struct event *e, const struct event_context *c, char *key,

@@ -61,6 +61,11 @@ bool json_next_member(const struct json_slice *object, struct json_iter *it, str
 bool json_next_element(const struct json_slice *array, struct json_iter *it, struct json_slice *value);
 /* Is this key (with its quotes, escapes undone) the name? */
 bool json_key_is(const struct json_slice *key, const char *name);
+/* The content of a string, escapes undone, byte by byte against a text that holds no NUL: as strcmp; does it begin so;
+ * does it end so? Of any length, nothing is copied. */
+int json_compare(const struct json_slice *string, const char *text, size_t len);
+bool json_starts(const struct json_slice *string, const char *text, size_t len);
+bool json_ends(const struct json_slice *string, const char *text, size_t len);
 /* Last member of that name; false when there is none. */
 bool json_find(const struct json_slice *object, const char *name, struct json_slice *value);
 /* The string's content, escapes undone, UTF-8 (a lone surrogate becomes U+FFFD), NUL-terminated; -1 when it does not

@@ -122,6 +122,62 @@ bool json_key_is(const struct json_slice *key, const char *name)
     return name == name_end;
 }
 
+/* Goes over what text has in common with the string. Returns how much that is; *p: behind it, *rest: the bytes of the
+ * character at which they part (0: the string has ended). */
+static size_t common_part(const char **p, const char *end, const char *text, size_t len, char c[4], size_t *rest)
+{
+    size_t n = 0;
+    *rest = 0;
+    while (*p < end) {
+        size_t k = take_char(p, end, c);
+        *rest = k;
+        if (len - n < k || memcmp(text + n, c, k) != 0)
+            return n;
+        n += k;
+        *rest = 0;
+    }
+    return n;
+}
+
+int json_compare(const struct json_slice *string, const char *text, size_t len)
+{
+    const char *p = string->text + 1, *end = string->text + string->len - 1;
+    char c[4];
+    size_t rest, n = common_part(&p, end, text, len, c, &rest), left = len - n;
+    if (rest == 0)
+        return left == 0 ? 0 : -1;
+    int r = memcmp(c, text + n, rest < left ? rest : left);
+    return r != 0 ? r : 1;
+}
+
+bool json_starts(const struct json_slice *string, const char *text, size_t len)
+{
+    const char *p = string->text + 1, *end = string->text + string->len - 1;
+    char c[4];
+    size_t rest, n = common_part(&p, end, text, len, c, &rest), left = len - n;
+    return left == 0 || (rest >= left && memcmp(c, text + n, left) == 0);
+}
+
+bool json_ends(const struct json_slice *string, const char *text, size_t len)
+{
+    const char *p = string->text + 1, *end = string->text + string->len - 1;
+    size_t raw = (size_t)(end - p), n = 0, at = 0;
+    char c[4];
+    if (memchr(p, '\\', raw) == NULL)
+        return raw >= len && memcmp(end - len, text, len) == 0;
+    for (const char *q = p; q < end;)
+        n += take_char(&q, end, c);
+    if (n < len)
+        return false;
+    while (p < end) {
+        size_t k = take_char(&p, end, c);
+        for (size_t i = 0; i < k; i++, at++)
+            if (at >= n - len && text[at - (n - len)] != c[i])
+                return false;
+    }
+    return true;
+}
+
 bool json_find(const struct json_slice *object, const char *name, struct json_slice *value)
 {
     struct json_iter it = {0};

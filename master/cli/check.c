@@ -7,6 +7,7 @@
 #include "common/base/buf.h"
 #include "common/base/cpus.h"
 #include "common/base/hook.h"
+#include "common/route/route.h"
 #include "master/cli/cli.h"
 #include "master/cli/control.h"
 
@@ -68,6 +69,25 @@ static void print_summary(const char *path, const struct conf *c)
         printf("at %s\n", strrchr(c->redis.url, '@') != NULL ? strrchr(c->redis.url, '@') + 1 : c->redis.url);
 }
 
+static void print_routes(const struct conf *c)
+{
+    size_t widest = 0;
+    if (c->n_routes == 0 && c->n_destinations > 1)
+        puts("routes: none: every source goes to every destination");
+    for (size_t i = 0; i < c->n_routes; i++)
+        if (strlen(c->routes[i].id) > widest)
+            widest = strlen(c->routes[i].id);
+    for (size_t i = 0; i < c->n_routes; i++) {
+        struct buf text;
+        buf_init(&text, 1u << 20);
+        route_describe(&c->routes[i], &text);
+        printf("route %-*s  %s\n", (int)widest, c->routes[i].id, buf_cstr(&text));
+        buf_fini(&text);
+    }
+    if (c->n_routes > 0)
+        printf("unrouted: %s\n", c->ingest.unrouted == CONF_UNROUTED_QUARANTINE ? "quarantine" : "drop");
+}
+
 int check_main(int argc, char **argv)
 {
     struct cli o;
@@ -87,7 +107,10 @@ int check_main(int argc, char **argv)
         if (o.verbosity >= 0)
             fputs(buf_cstr(&warnings), stderr);
         if (c != NULL && o.verbosity >= 0)
+        {
             print_summary(o.config_path, c);
+            print_routes(c);
+        }
     }
     conf_free(c);
     buf_fini(&errors);

@@ -13,6 +13,7 @@
 static const struct cli_verb verbs[] = {
     {"run", run_main, "start dray in the foreground"},
     {"check", check_main, "read and check a configuration"},
+    {"route", route_main, "where events would go by the routes, and why"},
     {"status", status_main, "what the running instance is doing"},
     {"top", top_main, "what it does, on the whole screen, refreshed"},
     {"scale", scale_main, "change the number of processes of a kind"},

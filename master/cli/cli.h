@@ -67,6 +67,7 @@ struct conf *cli_load_conf(const struct cli *o, enum exitcode *code);
 /* The verbs. */
 int run_main(int argc, char **argv);
 int check_main(int argc, char **argv);
+int route_main(int argc, char **argv);
 int status_main(int argc, char **argv);
 int top_main(int argc, char **argv);
 int scale_main(int argc, char **argv);

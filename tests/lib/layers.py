@@ -11,8 +11,9 @@ import sys
 # Folders, lowest floor first; the longest match counts. A file includes its own folder or a lower floor.
 FLOORS = [
     ("common/base", 0),
-    ("common/event", 1), ("common/conf", 1), ("common/metrics", 1), ("common/segment", 1),
-    ("common/redis", 2), ("common/http", 2),
+    ("common/event", 1), ("common/metrics", 1), ("common/segment", 1),
+    ("common/conf", 1.5),
+    ("common/redis", 2), ("common/http", 2), ("common/route", 2),
     ("common/queue", 3), ("common/quarantine", 3),
     ("ipc", 4),
     ("workers", 5),

@@ -18,7 +18,19 @@ void body_init(struct body *b, size_t max_events)
 void body_fini(struct body *b)
 {
     free(b->events);
-    body_init(b, b->max_events);
+    free(b->slots);
+    *b = (struct body){.max_events = b->max_events, .pick = b->pick};
+}
+
+void body_set_pick(struct body *b, const struct pick *pick)
+{
+    body_fini(b);
+    b->pick = pick;
+}
+
+const struct json_slice *body_slots(const struct body *b, size_t place)
+{
+    return b->pick != NULL ? &b->slots[place * pick_slots(b->pick)] : NULL;
 }
 
 void body_done(struct body *b)
@@ -45,8 +57,18 @@ static struct event *next_event(struct body *b)
     if (b->n == b->cap) {
         b->cap = b->cap > 0 ? b->cap * 2 : 64; /* below 2 * max_events */
         b->events = xrealloc(b->events, b->cap * sizeof *b->events);
+        if (b->pick != NULL)
+            b->slots = xrealloc(b->slots, b->cap * pick_slots(b->pick) * sizeof *b->slots);
     }
     return &b->events[b->n];
+}
+
+static int scan_event(struct body *b, struct json_scan *s)
+{
+    struct event *e = next_event(b);
+    if (b->pick == NULL)
+        return event_scan(s, e);
+    return event_scan_picked(s, e, b->pick, &b->slots[b->n * pick_slots(b->pick)]);
 }
 
 static int scan_surplus(struct body *b, struct json_scan *s)
@@ -72,7 +94,7 @@ static int scan_elements(struct body *b, struct json_scan *s)
                 return -1;
             continue;
         }
-        if (event_scan(s, next_event(b)) < 0)
+        if (scan_event(b, s) < 0)
             return -1;
         b->n++;
     }
@@ -116,9 +138,10 @@ const char *body_scan_event(struct body *b, const char *text, size_t len)
     struct json_scan s;
     start(b, &s, text, len);
     s.depth = BATCH_DEPTH; /* it is stored and sent on as a batch, and must be readable there */
-    struct event *e = next_event(b);
-    if (event_scan(&s, e) < 0 || json_scan_end(&s) < 0)
+    const struct event *e;
+    if (scan_event(b, &s) < 0 || json_scan_end(&s) < 0)
         return body_invalid;
+    e = &b->events[0];
     b->n = 1;
     if (e->value.type == JSON_OBJECT && e->field[EVENT_WRITE_KEY].text != NULL)
         b->write_key = e->field[EVENT_WRITE_KEY];

@@ -1,4 +1,4 @@
-/* fanout - see fanout.h. Every source goes to every destination. */
+/* fanout - see fanout.h. Where an event goes was decided before (routing.h). */
 #include "workers/ingest/fanout.h"
 
 #include <stdio.h>
@@ -28,15 +28,18 @@ unsigned fanout_partition(const char *key, unsigned n)
 
 bool fanout_room(const struct ingest *g, size_t n, size_t bytes, enum reply_busy *why)
 {
-    size_t copies = n * g->conf->n_destinations;
+    const struct routing *r = g->routing.table != NULL ? &g->routing : NULL;
+    size_t copies = r != NULL ? r->copies : n * g->conf->n_destinations;
     size_t held = g->batches.events;
     if (held > 0 && held + copies > g->conf->ingest.max_internal_queue_size) {
         *why = g->links.n > 0 ? REPLY_BUSY_EVENTS : REPLY_BUSY_NO_WORKER;
         return false;
     }
-    size_t need = (bytes + n * TYPICAL_OVERHEAD) * g->conf->n_destinations;
+    size_t need = r != NULL ? r->bytes : bytes * g->conf->n_destinations;
+    need += copies * TYPICAL_OVERHEAD;
     for (size_t i = 0; i < g->conf->n_destinations; i++) {
-        size_t spread = g->outlets[i].n_gates < n ? g->outlets[i].n_gates : n;
+        size_t events = r != NULL ? r->copies_to[i] : n;
+        size_t spread = g->outlets[i].n_gates < events ? g->outlets[i].n_gates : events;
         need += spread * BATCH_EVENT_OVERHEAD; /* each in a batch of its own */
     }
     if (g->budget.used + need > g->budget.max) {
@@ -66,13 +69,15 @@ static struct batch_lane *ordered_lane(struct ingest *g, size_t i, const struct 
 }
 
 int fanout_take(struct ingest *g, struct source *s, const struct event *e, const struct event_context *c,
-                struct waiter *w)
+                const struct route_set *to, struct waiter *w)
 {
     size_t n = g->conf->n_destinations, len = 0;
     const char *text = NULL; /* as it stands in the first batch: the messageId is the same everywhere */
     char key[MSG_KEY_MAX];
     bool keyed = false;
     for (size_t i = 0; i < n; i++) {
+        if (to != NULL && !ROUTE_SET_HAS(to, i))
+            continue;
         struct batch_lane *lane = &s->lanes[i];
         if (g->outlets[i].n_gates > 0) {
             if (g->outlets[i].by_key && !keyed)
@@ -80,11 +85,11 @@ int fanout_take(struct ingest *g, struct source *s, const struct event *e, const
             keyed |= g->outlets[i].by_key;
             lane = ordered_lane(g, i, s, key);
         }
-        struct batch *b = lane == NULL ? NULL : batch_room(&g->batches, lane, i == 0 ? e->value.len : len);
+        struct batch *b = lane == NULL ? NULL : batch_room(&g->batches, lane, text == NULL ? e->value.len : len);
         if (b == NULL)
             return -1;
-        if (i == 0 ? batch_add(&g->batches, b, e, c, &text, &len) < 0
-                   : batch_copy(&g->batches, b, text, len) < 0)
+        if (text == NULL ? batch_add(&g->batches, b, e, c, &text, &len) < 0
+                         : batch_copy(&g->batches, b, text, len) < 0)
             return -1;
         if (w != NULL)
             waiter_join(w, &b->parts);

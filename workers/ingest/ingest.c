@@ -414,8 +414,10 @@ static int ingest_start(struct child *c, void *state, enum exitcode *code)
     g->budget.max = conf->memory_bytes;
     g->sources = source_table_new(g->conf, child_metrics(c));
     fanout_init(g);
+    routing_init(&g->routing, g->conf, child_metrics(c));
     g->inflate = inflate_new(conf->limits_inflated_bytes, &g->budget);
     body_init(&g->body, conf->limits_events_per_batch);
+    body_set_pick(&g->body, route_table_pick(g->routing.table));
     struct batch_options o = batch_options_of(conf);
     batch_set_init(&g->batches, g->loop, &o, &g->budget, on_closed, g);
     waiter_set_init(&g->waiters, g->loop, conf->ack_timeout_ms, on_outcome, g);
@@ -450,6 +452,8 @@ static int ingest_reload(struct child *c, const struct conf *old, void *state)
     g->budget.max = conf->memory_bytes;
     g->body.max_events = conf->limits_events_per_batch;
     source_table_set(g->sources, child_config(c));
+    routing_set(&g->routing, child_config(c));
+    body_set_pick(&g->body, route_table_pick(g->routing.table));
     inflate_set_max(g->inflate, conf->limits_inflated_bytes);
     batch_set_options(&g->batches, &o);
     waiter_set_timeout(&g->waiters, conf->ack_timeout_ms);
@@ -479,6 +483,7 @@ static void ingest_beat(struct child *c, struct msg_beat *m, void *state)
     if (g->quarantine != NULL)
         metric_set(metrics_series(all, METRIC_QUARANTINE_BYTES, NULL),
                    (double)quarantine_bytes(g->quarantine));
+    routing_beat(&g->routing, ev_now(g->loop));
     if (!list_empty(&g->aside))
         requeue_set_aside(g);
 }

@@ -14,6 +14,7 @@
 #include "workers/ingest/inflate.h"
 #include "workers/ingest/links.h"
 #include "workers/ingest/ready.h"
+#include "workers/ingest/routing.h"
 #include "workers/ingest/source.h"
 #include "workers/ingest/waiter.h"
 
@@ -28,6 +29,7 @@ struct ingest {
     struct http_server *server;
     struct source_table *sources;
     struct outlet *outlets; /* one a destination */
+    struct routing routing; /* who gets what; table NULL: everybody everything */
     struct inflate *inflate;
     struct body body; /* of the request that is being read: a request is taken within one call */
     struct batch_set batches;

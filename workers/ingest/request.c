@@ -23,7 +23,7 @@ struct taking {
     struct http_request *r;
     struct source *s;
     struct event_context context;
-    size_t good, invalid, big, good_bytes;
+    size_t good, invalid, big, unrouted, good_bytes;
     enum event_fault first_invalid, first_bad;
 };
 
@@ -87,11 +87,38 @@ static const char *decode(struct ingest *g, struct http_request *r, struct sourc
     return NULL;
 }
 
+static bool keeps_unrouted(const struct taking *t)
+{
+    return t->g->conf->ingest.unrouted == CONF_UNROUTED_QUARANTINE;
+}
+
+/* The destinations of a good event; NULL: all. */
+static const struct route_set *way_of(const struct taking *t, size_t place)
+{
+    return t->g->routing.table != NULL ? &t->g->routing.sets[place] : NULL;
+}
+
+/* What is the matter with this event? One that no route wants has a fault where it is to be kept. */
+static enum event_fault fault_of(const struct taking *t, size_t place)
+{
+    enum event_fault f = event_check_scanned(&t->g->body.events[place], &t->context, NULL, 0);
+    if (f == EVENT_OK && t->unrouted > 0 && keeps_unrouted(t) && routing_is_unrouted(&t->g->routing, place))
+        return EVENT_UNROUTED;
+    return f;
+}
+
 static void look(struct taking *t)
 {
     const struct body *b = &t->g->body;
+    if (t->g->routing.table != NULL)
+        routing_begin(&t->g->routing, t->s->id, b->n);
     for (size_t i = 0; i < b->n; i++) {
         enum event_fault f = event_check_scanned(&b->events[i], &t->context, NULL, 0);
+        if (f == EVENT_OK && t->g->routing.table != NULL &&
+            !routing_judge(&t->g->routing, i, &b->events[i], &t->context, body_slots(b, i))) {
+            t->unrouted++;
+            continue;
+        }
         if (f == EVENT_OK) {
             t->good++;
             t->good_bytes += b->events[i].value.len;
@@ -108,6 +135,8 @@ static void look(struct taking *t)
     }
     if (b->n_surplus > 0 && t->first_bad == EVENT_OK)
         t->first_bad = EVENT_TOO_MANY;
+    if (t->unrouted > 0 && t->first_bad == EVENT_OK && keeps_unrouted(t))
+        t->first_bad = EVENT_UNROUTED;
 }
 
 /* Refuses the whole request where the configuration, or the request, leaves nothing else. */
@@ -116,7 +145,7 @@ static bool refuse_whole(struct taking *t)
     const struct conf_ingest *c = &t->g->conf->ingest;
     size_t big = t->big + t->g->body.n_surplus;
     enum reply_busy why;
-    if (t->invalid > 0 && (c->invalid_event == CONF_BAD_EVENT_REJECT || (t->good == 0 && big == 0))) {
+    if (t->invalid > 0 && (c->invalid_event == CONF_BAD_EVENT_REJECT || (t->good + t->unrouted == 0 && big == 0))) {
         reply_error(t->g, t->r, t->s, 400, event_fault_text(t->first_invalid));
     } else if (big > 0 && c->oversize_event == CONF_BAD_EVENT_REJECT) {
         enum event_fault f = t->big > 0 ? EVENT_TOO_BIG : EVENT_TOO_MANY;
@@ -161,9 +190,9 @@ static int set_aside(struct taking *t, struct waiter *w)
 {
     const struct body *b = &t->g->body;
     w->fault = t->first_bad;
-    for (size_t i = 0; i < b->n && t->invalid + t->big > 0; i++) {
+    for (size_t i = 0; i < b->n && t->invalid + t->big + t->unrouted > 0; i++) {
         const struct json_slice *v = &b->events[i].value;
-        enum event_fault f = event_check_scanned(&b->events[i], &t->context, NULL, 0);
+        enum event_fault f = fault_of(t, i);
         if (f != EVENT_OK && set_aside_one(t, w, f, v->text, v->len, 1) < 0)
             return -1;
     }
@@ -178,9 +207,16 @@ static int take_good(struct taking *t, struct waiter *w)
     bool all = t->good == b->n;
     for (size_t i = 0; i < b->n; i++)
         if (all || event_check_scanned(&b->events[i], &t->context, NULL, 0) == EVENT_OK)
-            if (fanout_take(t->g, t->s, &b->events[i], &t->context, w) < 0)
+            if (fanout_take(t->g, t->s, &b->events[i], &t->context, way_of(t, i), w) < 0)
                 return -1;
     return 0;
+}
+
+static void count_routes(struct taking *t)
+{
+    routing_count(&t->g->routing);
+    routing_count_unrouted(&t->g->routing, t->unrouted);
+    metric_add(t->s->unrouted, t->unrouted);
 }
 
 static void take(struct taking *t)
@@ -199,6 +235,8 @@ static void take(struct taking *t)
     }
     int r = take_good(t, wait ? w : NULL);
     HOOK_POINT(events_taken);
+    if (g->routing.table != NULL)
+        count_routes(t);
     if (w == NULL) {
         if (r == 0)
             reply_ok(g, t->r, t->s, (uint32_t)t->good, 0, EVENT_OK);

@@ -26,6 +26,7 @@ static struct source *add(struct source_table *t, const char *id, const struct c
     s->accepted = metrics_series(m, METRIC_INGEST_EVENTS, id, "accepted", NULL);
     s->quarantined = metrics_series(m, METRIC_INGEST_EVENTS, id, "quarantined", NULL);
     s->refused = metrics_series(m, METRIC_INGEST_EVENTS, id, "refused", NULL);
+    s->unrouted = metrics_series(m, METRIC_INGEST_EVENTS, id, "unrouted", NULL);
     s->wire_bytes = metrics_series(m, METRIC_INGEST_BYTES, id, "wire", NULL);
     s->body_bytes = metrics_series(m, METRIC_INGEST_BYTES, id, "body", NULL);
     s->duration = metrics_series(m, METRIC_INGEST_DURATION, id, NULL);

@@ -17,7 +17,7 @@ struct source {
     char *id; /* "" for requests without a known source */
     bool enabled;
     struct batch_lane *lanes; /* one a destination; those of ordered queues stand at their gates */
-    struct metric *accepted, *quarantined, *refused, *wire_bytes, *body_bytes, *duration;
+    struct metric *accepted, *quarantined, *refused, *unrouted, *wire_bytes, *body_bytes, *duration;
     struct source_status {
         int status;
         struct metric *requests;
