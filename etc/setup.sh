@@ -19,7 +19,7 @@ libcmocka-dev python3 python3-pytest python3-pyte python3-redis python3-msgpack
 nodejs npm
 clang clang-format clang-tidy cppcheck libclang-rt-14-dev
 nginx-light procps strace systemd util-linux
-stunnel4 openssl
+stunnel4 openssl curl
 spin
 "
 [ -z "$bench" ] || packages="$packages runit s6 supervisor"

@@ -90,6 +90,14 @@ void conf_check_tell(struct conf_layers *l, const char *section, const char *id,
     conf_fault(l->r, &spot.at, "%s", what);
 }
 
+void conf_check_warn(struct conf_layers *l, const char *section, const char *id, size_t element,
+                     const char *row, const char *what)
+{
+    struct spot spot;
+    find(l, section, id, element, row, &spot);
+    conf_warning(l->r, &spot.at, "%s", what);
+}
+
 /* ---- pairs */
 
 struct pair {
@@ -242,6 +250,16 @@ static void check_listener(struct conf_layers *l, const struct conf *c, size_t i
     if (len < 3 || len > 4 || it->mode[strspn(it->mode, "01234567")] != '\0' ||
         (len == 4 && it->mode[0] != '0'))
         conf_check_tell(l, list, it->id, i, "mode", "expected octal permissions such as \"0660\"");
+    conf_check_tls(l, &(struct conf_check_pem){.section = list,
+                                               .id = it->id,
+                                               .element = i,
+                                               .cert = it->tls_cert,
+                                               .key = it->tls_key,
+                                               .ca = it->tls_client_ca,
+                                               .cert_row = "tls.cert",
+                                               .key_row = "tls.key",
+                                               .ca_row = "tls.client_ca",
+                                               .ca_needs_cert = true});
     bool any_port = str_ends(it->address, ":0");
     for (size_t j = 0; j < i; j++) {
         if (strcmp(c->listeners[j].id, it->id) == 0)

@@ -62,6 +62,7 @@ enum conf_restart { CONF_RESTART_ALWAYS, CONF_RESTART_ON_FAILURE, CONF_RESTART_N
 enum conf_core { CONF_CORE_OFF, CONF_CORE_ON };
 enum conf_seccomp { CONF_SECCOMP_ON, CONF_SECCOMP_OFF, CONF_SECCOMP_LOG };
 enum conf_landlock { CONF_LANDLOCK_ON, CONF_LANDLOCK_OFF };
+enum conf_tls_version { CONF_TLS_1_2, CONF_TLS_1_3 };
 enum conf_log_format { CONF_LOG_AUTO, CONF_LOG_LOGFMT, CONF_LOG_JSON };
 
 #define CONF_FIELD_BOOL(f)                                      bool f;

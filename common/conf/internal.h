@@ -197,6 +197,17 @@ void conf_check_routes(struct conf_layers *l, const struct conf *c);
 /* For all: a fault of one key of a list's element, unless its value was told to be wrong already; what NULL: none. */
 void conf_check_tell(struct conf_layers *l, const char *section, const char *id, size_t element,
                      const char *row, const char *what);
+/* check_tls.c: certificates and keys of one element of a list; PEM, "" = none, and the rows that they stand in. */
+struct conf_check_pem {
+    const char *section, *id;
+    size_t element;
+    const char *cert, *key, *ca;
+    const char *cert_row, *key_row, *ca_row;
+    bool ca_needs_cert; /* the authorities mean nothing without a certificate of our own */
+};
+void conf_check_tls(struct conf_layers *l, const struct conf_check_pem *p);
+void conf_check_warn(struct conf_layers *l, const char *section, const char *id, size_t element,
+                     const char *row, const char *what);
 /* form.c: NULL, or what is wrong with the form. No name is looked up. */
 const char *conf_check_address(const char *text);
 const char *conf_check_http_url(const char *text);

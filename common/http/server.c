@@ -33,6 +33,13 @@ static void log_refused(struct http_server *s, const struct http_listener *l, co
 static const char full[] =
     "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n";
 
+/* Who came for TLS could not read it. */
+static void tell_full(const struct http_listener *l, int fd)
+{
+    if (l->tls == NULL)
+        (void)send(fd, full, sizeof full - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 static void on_rested(struct ev_loop *loop, ev_timer *w, int revents)
 {
     struct http_server *s = w->data;
@@ -61,7 +68,7 @@ static bool shed(struct http_server *s, const struct http_listener *l)
     int fd = accept4(l->io.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     bool taken = fd >= 0, is_dry = fd < 0 && errno != EAGAIN;
     if (taken)
-        (void)send(fd, full, sizeof full - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        tell_full(l, fd);
     fd_close(&fd);
     s->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (is_dry || s->reserve_fd < 0)
@@ -78,7 +85,7 @@ static bool make_room(struct http_server *s, const struct http_listener *l, int 
         http_conn_destroy(idle);
         return true;
     }
-    (void)send(fd, full, sizeof full - 1, MSG_NOSIGNAL);
+    tell_full(l, fd);
     close(fd);
     log_refused(s, l, "limits.connections");
     return false;
@@ -99,7 +106,7 @@ static void on_accept(struct ev_loop *loop, ev_io *w, int revents)
         int fd = accept4(w->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             if (s->n_conns < s->limits.connections || make_room(s, l, fd))
-                http_conn_new(s, fd, (struct sockaddr *)&sa);
+                http_conn_new(s, fd, (struct sockaddr *)&sa, l->tls);
         } else if (errno == EMFILE || errno == ENFILE) {
             if (!shed(s, l))
                 return;
@@ -176,6 +183,7 @@ static void close_listeners(struct http_server *s)
         ev_io_stop(s->loop, &l->io);
         close(l->io.fd);
         list_remove(&l->link);
+        http_tls_unref(l->tls);
         free(l);
     }
 }
@@ -191,6 +199,7 @@ void http_server_free(struct http_server *s)
     ev_timer_stop(s->loop, &s->timer);
     ev_timer_stop(s->loop, &s->soon_timer);
     ev_timer_stop(s->loop, &s->rest_timer);
+    ev_timer_stop(s->loop, &s->rate_timer);
     fd_close(&s->reserve_fd);
     buf_fini(&s->batch);
     buf_fini(&s->scratch);
@@ -212,6 +221,20 @@ int http_server_listen(struct http_server *s, int fd, const char *name)
     if (!s->paused)
         ev_io_start(s->loop, &l->io);
     return 0;
+}
+
+void http_server_set_tls(struct http_server *s, unsigned number, struct http_tls *tls)
+{
+    struct http_listener *l;
+    list_foreach(l, &s->listeners, struct http_listener, link)
+    {
+        if (number-- == 0) {
+            http_tls_unref(l->tls);
+            l->tls = tls;
+            return;
+        }
+    }
+    http_tls_unref(tls); /* draining: nobody comes any more */
 }
 
 void http_server_drain(struct http_server *s)
@@ -258,6 +281,7 @@ unsigned http_server_requests_partial(const struct http_server *s)
 {
     const struct http_conn *c;
     unsigned n = 0;
-    list_foreach(c, &s->conns, struct http_conn, all) n += c->current != NULL || c->in_len > 0;
+    list_foreach(c, &s->conns, struct http_conn, all) n +=
+        c->current != NULL || c->in_len > 0 || (c->stream != NULL && http_stream_shaking(c));
     return n;
 }

@@ -20,6 +20,8 @@ struct http_limits {
     unsigned headers; /* count; 0 = 100 */
     unsigned connections;
     uint64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms;
+    uint64_t handshake_timeout_ms; /* of TLS; 0 = 10 s */
+    uint64_t min_rate;  /* bytes a second that a request must come with, after its first 5 s; 0 = any */
     unsigned pipelined; /* unanswered requests of one connection before it is read no further; 0 = 16 */
 };
 
@@ -36,6 +38,20 @@ struct http_header {
     size_t value_len;
 };
 
+struct http_tls;
+/* What became of a TLS handshake: done, with all of it or by a ticket; or not: plain HTTP came, the client's certificate
+ * was missing or not good, nothing in common (versions, ciphers, protocols, no TLS at all), too slow, or it went away. */
+enum http_handshake {
+    HTTP_HANDSHAKE_FULL,
+    HTTP_HANDSHAKE_RESUMED,
+    HTTP_HANDSHAKE_PLAIN,
+    HTTP_HANDSHAKE_CERTIFICATE,
+    HTTP_HANDSHAKE_FAILED,
+    HTTP_HANDSHAKE_TIMEOUT,
+    HTTP_HANDSHAKE_CUT,
+    HTTP_HANDSHAKES
+};
+
 struct http_server_events {
     /* A whole request. Must lead to exactly one http_reply, now or later, unless aborted is called first. */
     void (*request)(struct http_request *r, void *arg);
@@ -44,6 +60,8 @@ struct http_server_events {
     void (*aborted)(struct http_request *r, void *arg);
     /* An answer has been decided by the layer or the handler (for counting). May be NULL. */
     void (*answered)(struct http_request *r, int status, uint64_t duration_us, void *arg);
+    /* A handshake has ended. May be NULL. */
+    void (*handshake)(const char *listener, enum http_handshake result, uint64_t duration_us, void *arg);
 };
 
 struct http_server *http_server_new(struct ev_loop *loop, const struct http_limits *limits,
@@ -55,6 +73,9 @@ void http_server_free(struct http_server *s); /* cuts what is open; calls aborte
 
 /* Accepts on a listening socket (taken over; non-blocking). name is for logs. */
 int http_server_listen(struct http_server *s, int fd, const char *name);
+/* The listening socket of that number (in the order of http_server_listen) speaks TLS with those that come from now on,
+ * or (NULL) plain HTTP. Takes over a reference. */
+void http_server_set_tls(struct http_server *s, unsigned number, struct http_tls *tls);
 /* Closes the listening sockets. What still comes on open connections is handled, and its answer says "Connection: close".
  * Idle connections stay, because a request may be on its way to them: until http_server_close_idle. */
 void http_server_drain(struct http_server *s);

@@ -22,7 +22,7 @@ static void flush(struct http_conn *c)
     if (c->out.len == 0)
         return;
     while (c->out.len > c->out_at && !c->doomed) {
-        ssize_t n = send(c->io.fd, c->out.data + c->out_at, c->out.len - c->out_at, MSG_NOSIGNAL);
+        ssize_t n = http_conn_send(c, c->out.data + c->out_at, c->out.len - c->out_at);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0) {
@@ -37,6 +37,11 @@ static void flush(struct http_conn *c)
     c->out_at = 0;
 }
 
+static bool is_shaking(const struct http_conn *c)
+{
+    return c->stream != NULL && http_stream_shaking(c);
+}
+
 static void on_io(struct ev_loop *loop, ev_io *w, int revents)
 {
     struct http_conn *c = w->data;
@@ -46,7 +51,9 @@ static void on_io(struct ev_loop *loop, ev_io *w, int revents)
         http_conn_destroy(c);
         return;
     }
-    if ((revents & EV_READ) && (c->events & EV_READ)) {
+    if (c->stream != NULL && http_stream_shaking(c))
+        http_stream_shake(c); /* what comes right behind it is read below, or told of by the socket */
+    if ((revents & EV_READ) && (c->events & EV_READ) && !is_shaking(c)) {
         s->corked = c;
         http_input_read(c);
         s->corked = NULL;
@@ -69,6 +76,10 @@ static void watch(struct http_conn *c)
 {
     struct http_server *s = c->server;
     int events = (wants_input(c) ? EV_READ : 0) | (c->out.len > 0 ? EV_WRITE : 0);
+    if (is_shaking(c))
+        events = http_stream_wants_write(c) ? EV_WRITE : EV_READ;
+    else if (c->stream != NULL && (events & EV_READ) != 0 && http_stream_pending(c))
+        ev_feed_event(s->loop, &c->io, EV_READ);
     if (events == c->events)
         return;
     ev_io_stop(s->loop, &c->io);
@@ -83,7 +94,9 @@ static void set_timer(struct http_conn *c)
 {
     bool reading = (c->events & EV_READ) != 0;
     unsigned kind = HTTP_TIMER_NONE;
-    if (c->state == HTTP_STATE_LINGER)
+    if (is_shaking(c))
+        kind = HTTP_TIMER_HANDSHAKE;
+    else if (c->state == HTTP_STATE_LINGER)
         kind = HTTP_TIMER_LINGER;
     else if (c->out.len > 0)
         kind = HTTP_TIMER_WRITE;
@@ -101,6 +114,8 @@ static void set_timer(struct http_conn *c)
 /* Everything that was asked is answered and written, and nothing more will be parsed. */
 static void finish(struct http_conn *c)
 {
+    if (c->stream != NULL)
+        http_stream_close(c);
     if (c->state != HTTP_STATE_LINGER && c->linger && !c->eof) {
         c->state = HTTP_STATE_LINGER;
         if (shutdown(c->io.fd, SHUT_WR) < 0)
@@ -118,7 +133,7 @@ static void send_batch(struct http_conn *c)
     if (b->len == 0)
         return;
     if (c->out.len == 0 && !c->doomed) {
-        ssize_t n = send(c->io.fd, b->data, b->len, MSG_NOSIGNAL);
+        ssize_t n = http_conn_send(c, b->data, b->len);
         if (n < 0 && errno != EAGAIN && errno != EINTR)
             c->doomed = true;
         done = n < 0 ? 0 : (size_t)n;
@@ -133,7 +148,8 @@ static bool is_idle(const struct http_conn *c)
 {
     char byte;
     return !c->doomed && c->waiting == 0 && c->state == HTTP_STATE_HEAD && c->in_len == 0 &&
-           c->out.len == 0 && recv(c->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
+           c->out.len == 0 && !is_shaking(c) && (c->stream == NULL || !http_stream_pending(c)) &&
+           recv(c->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
 }
 
 void http_conn_settle(struct http_conn *c)
@@ -197,6 +213,7 @@ void http_conn_destroy(struct http_conn *c)
     struct http_server *s = c->server;
     struct http_request *r;
     ev_io_stop(s->loop, &c->io);
+    http_stream_free(c);
     close(c->io.fd);
     http_timer_arm(c, HTTP_TIMER_NONE);
     if (list_linked(&c->soon))
@@ -232,7 +249,7 @@ static void name_peer(const struct sockaddr *sa, char *dst, size_t size)
     }
 }
 
-void http_conn_new(struct http_server *s, int fd, const struct sockaddr *sa)
+void http_conn_new(struct http_server *s, int fd, const struct sockaddr *sa, struct http_tls *tls)
 {
     struct http_conn *c = xcalloc(1, sizeof *c);
     int on = 1;
@@ -251,6 +268,10 @@ void http_conn_new(struct http_server *s, int fd, const struct sockaddr *sa)
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     ev_io_init(&c->io, on_io, fd, 0);
     c->io.data = c;
+    if (tls != NULL && http_stream_new(c, tls) < 0) {
+        http_conn_destroy(c);
+        return;
+    }
     watch(c);
     set_timer(c);
 }

@@ -6,6 +6,7 @@
 #include "common/http/server_int.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -13,7 +14,6 @@
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
-#include "common/base/str.h"
 
 static void keep_budget(struct http_conn *c, uint32_t cap)
 {
@@ -53,9 +53,15 @@ void http_input_forget(struct http_conn *c)
 
 void http_input_refuse(struct http_conn *c, int status)
 {
+    char body[64];
+    snprintf(body, sizeof body, "%s\n", http_status_text(status));
+    http_input_refuse_text(c, status, body);
+}
+
+void http_input_refuse_text(struct http_conn *c, int status, const char *text)
+{
     static const char retry[] = "Retry-After: 1\r\n";
     struct http_request *r = c->current;
-    char body[64];
     c->state = HTTP_STATE_STOP;
     c->linger = true;
     c->current = NULL;
@@ -72,9 +78,7 @@ void http_input_refuse(struct http_conn *c, int status)
         c->waiting++;
     }
     r->closes = true;
-    size_t len = str_copy(body, http_status_text(status), sizeof body - 1);
-    body[len++] = '\n';
-    http_reply(r, status, "text/plain", status == 503 ? retry : "", body, len);
+    http_reply(r, status, "text/plain", status == 503 ? retry : "", text, strlen(text));
 }
 
 /* The current request is complete: to the handler. */
@@ -259,12 +263,18 @@ void http_input_read(struct http_conn *c)
             iov[n_iov++] = (struct iovec){r->body + r->body_len, direct};
     }
     iov[n_iov++] = (struct iovec){s->read_buf, HTTP_READ_SIZE};
-    ssize_t n = n_iov == 1 ? read(c->io.fd, s->read_buf, HTTP_READ_SIZE) : readv(c->io.fd, iov, n_iov);
+    ssize_t n = c->stream != NULL ? http_stream_read(c, iov[0].iov_base, iov[0].iov_len)
+                : n_iov == 1      ? read(c->io.fd, s->read_buf, HTTP_READ_SIZE)
+                                  : readv(c->io.fd, iov, n_iov);
     if (n < 0) {
         c->doomed |= errno != EAGAIN && errno != EINTR;
     } else if (n == 0) {
         take_eof(c);
     } else {
+        if (c->fresh) { /* header_timeout begins with the first byte */
+            c->fresh = false;
+            http_timer_arm(c, HTTP_TIMER_NONE);
+        }
         size_t placed = (size_t)n < direct ? (size_t)n : direct;
         if (placed > 0) {
             r->body_len += placed;

@@ -6,7 +6,7 @@
  * server_head.c the head of a request, through llhttp's callbacks
  * server_body.c its body: by length or in chunks, under the caps
  * server_reply.c answers and their order; server_request.c what handlers may ask of a request
- * server_timer.c deadlines
+ * server_timer.c deadlines; server_tls.c TLS between the socket and all of these
  *
  * A connection is destroyed in http_conn_settle and http_server_free alone; everybody else marks it doomed.
  */
@@ -22,6 +22,7 @@
 #include "common/base/buf.h"
 #include "common/base/list.h"
 #include "common/http/server.h"
+#include "common/http/tls.h"
 
 #define HTTP_READ_SIZE    65536        /* the server's one read buffer */
 #define HTTP_OUT_MAX      (64u << 20)  /* answers waiting for one connection */
@@ -30,6 +31,8 @@
 #define HTTP_BLANK_MAX    8            /* empty lines in front of a request line that are passed over */
 #define HTTP_LINGER_S     5.0 /* after an early answer: read on and drop, so that the client can read it */
 #define HTTP_LINGER_BYTES (64u << 20)
+#define HTTP_RATE_GRACE_S 5.0 /* a request may come as slowly as it likes for so long */
+#define HTTP_RATE_LOOK_S  1.0
 
 enum http_state {
     HTTP_STATE_HEAD,    /* between requests, or inside a head */
@@ -40,6 +43,7 @@ enum http_state {
 };
 
 enum http_timer {
+    HTTP_TIMER_HANDSHAKE,
     HTTP_TIMER_HEADER,
     HTTP_TIMER_BODY,
     HTTP_TIMER_IDLE,
@@ -56,9 +60,12 @@ struct http_chunk { /* the decoder of chunked bodies */
     uint64_t left;  /* of the chunk */
 };
 
+struct http_stream; /* TLS of one connection */
+
 struct http_conn {
     ev_io io;
     struct http_server *server;
+    struct http_stream *stream;   /* NULL: plain */
     struct list all;              /* in server->conns */
     struct list timer;            /* in server->timers[timer_kind] */
     struct list soon;             /* in server->soon */
@@ -103,6 +110,7 @@ struct http_listener {
     ev_io io;
     struct list link;
     struct http_server *server;
+    struct http_tls *tls; /* NULL: plain */
     char name[64];
 };
 
@@ -116,6 +124,7 @@ struct http_server {
     struct list timers[HTTP_TIMERS]; /* each in the order of its deadlines: a kind has one duration */
     double durations[HTTP_TIMERS];
     ev_timer timer, soon_timer;
+    ev_timer rate_timer; /* limits.min_rate is looked at; active while a request is only partly there */
     ev_timer rest_timer; /* out of descriptors: when connections are taken again */
     unsigned n_conns, open;
     bool paused, draining, closing_idle;
@@ -128,7 +137,8 @@ struct http_server {
 };
 
 /* server_conn.c */
-void http_conn_new(struct http_server *s, int fd, const struct sockaddr *sa);
+/* tls NULL: plain. */
+void http_conn_new(struct http_server *s, int fd, const struct sockaddr *sa, struct http_tls *tls);
 void http_conn_destroy(struct http_conn *c);
 /* Brings a connection to rest: writes, goes on with what was read, closes, waits for what it needs, sets its timer. */
 void http_conn_settle(struct http_conn *c);
@@ -141,6 +151,7 @@ void http_input_forget(struct http_conn *c); /* what is kept */
 bool http_input_may_parse(const struct http_conn *c);
 /* The layer's own answer to something wrong; nothing more is parsed. */
 void http_input_refuse(struct http_conn *c, int status);
+void http_input_refuse_text(struct http_conn *c, int status, const char *text);
 
 /* server_head.c */
 /* Looks for the end of the head in p[0..n). Its length; 0: not yet; -1 with *status: wrong. */
@@ -166,6 +177,26 @@ struct http_request *http_request_new(struct http_conn *c, size_t n_headers, siz
 void http_request_free(struct http_request *r);
 /* Takes n bytes of the budget; false when there are not so many left. */
 bool http_budget_take(struct http_budget *b, size_t n);
+
+/* server_tls.c: all but the first want a connection with a stream */
+int http_stream_new(struct http_conn *c, struct http_tls *tls); /* -1: no memory */
+void http_stream_free(struct http_conn *c);                     /* with NULL too */
+bool http_stream_shaking(const struct http_conn *c);
+bool http_stream_wants_write(const struct http_conn *c); /* the handshake does */
+void http_stream_shake(
+    struct http_conn *c); /* goes on with the handshake; the stream may be gone then: plain HTTP came */
+void http_stream_late(struct http_conn *c); /* its time is over */
+ssize_t http_stream_read(struct http_conn *c, void *dst, size_t n);
+ssize_t http_stream_write(struct http_conn *c, const void *src, size_t n);
+bool http_stream_pending(
+    const struct http_conn *c);              /* there is more to be read, without an event of the socket */
+void http_stream_close(struct http_conn *c); /* tells the other side; nothing is read or written then */
+
+/* As send and read of the socket: -1 with errno, EAGAIN where it is to be waited for. */
+static inline ssize_t http_conn_send(struct http_conn *c, const void *src, size_t n)
+{
+    return c->stream == NULL ? send(c->io.fd, src, n, MSG_NOSIGNAL) : http_stream_write(c, src, n);
+}
 
 /* server_timer.c */
 void http_timer_init(struct http_server *s);

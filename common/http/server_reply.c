@@ -159,7 +159,7 @@ static void decide(struct http_request *r, int status)
 /* Writes what scratch holds; what the socket does not take waits in out. */
 static void write_now(struct http_conn *c, const struct buf *b)
 {
-    ssize_t n = send(c->io.fd, b->data, b->len, MSG_NOSIGNAL);
+    ssize_t n = http_conn_send(c, b->data, b->len);
     if (n < 0 && errno != EAGAIN && errno != EINTR) {
         c->doomed = true;
         return;

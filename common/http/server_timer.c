@@ -25,6 +25,8 @@ static void expire(struct http_conn *c)
 {
     unsigned kind = c->timer_kind;
     http_timer_arm(c, HTTP_TIMER_NONE);
+    if (kind == HTTP_TIMER_HANDSHAKE && c->stream != NULL)
+        http_stream_late(c);
     if ((kind == HTTP_TIMER_HEADER && c->in_len > 0) || kind == HTTP_TIMER_BODY)
         http_input_refuse(c, 408);
     else
@@ -45,9 +47,45 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
     set_timer(s);
 }
 
+/* ---- the minimum rate: of those whose head or body is on its way */
+
+static void look_at_rates(struct http_server *s, unsigned kind)
+{
+    double now = ev_now(s->loop);
+    struct http_conn *c, *next = list_first(&s->timers[kind], struct http_conn, timer);
+    while ((c = next) != NULL) {
+        next = c->timer.next != &s->timers[kind] ? list_entry(c->timer.next, struct http_conn, timer) : NULL;
+        double age = now - (c->deadline - s->durations[kind]);
+        if (age < HTTP_RATE_GRACE_S)
+            break; /* the others came later */
+        size_t came = kind == HTTP_TIMER_BODY ? c->current->body_len : c->in_len;
+        if (kind == HTTP_TIMER_HEADER && came == 0)
+            continue; /* header_timeout is for those */
+        if ((double)came >= age * (double)s->limits.min_rate)
+            continue;
+        http_timer_arm(c, HTTP_TIMER_NONE);
+        http_input_refuse(c, 408);
+        http_conn_settle_soon(c); /* the list is being walked */
+    }
+}
+
+static void on_rate(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    struct http_server *s = w->data;
+    (void)revents;
+    if (s->limits.min_rate > 0 && !s->paused) { /* else the wait is ours */
+        look_at_rates(s, HTTP_TIMER_HEADER);
+        look_at_rates(s, HTTP_TIMER_BODY);
+    }
+    if (list_empty(&s->timers[HTTP_TIMER_HEADER]) && list_empty(&s->timers[HTTP_TIMER_BODY]))
+        ev_timer_stop(loop, w);
+}
+
 static double duration(const struct http_limits *l, unsigned kind)
 {
     switch (kind) {
+    case HTTP_TIMER_HANDSHAKE:
+        return l->handshake_timeout_ms > 0 ? (double)l->handshake_timeout_ms / 1e3 : 10.;
     case HTTP_TIMER_HEADER:
         return (double)l->header_timeout_ms / 1e3;
     case HTTP_TIMER_BODY:
@@ -82,6 +120,8 @@ void http_timer_init(struct http_server *s)
         list_init(&s->timers[k]);
     ev_init(&s->timer, on_timer);
     s->timer.data = s;
+    ev_timer_init(&s->rate_timer, on_rate, HTTP_RATE_LOOK_S, HTTP_RATE_LOOK_S);
+    s->rate_timer.data = s;
 }
 
 static void push(struct http_conn *c, unsigned kind)
@@ -90,6 +130,9 @@ static void push(struct http_conn *c, unsigned kind)
     c->deadline = ev_now(s->loop) + s->durations[kind];
     list_push_back(&s->timers[kind], &c->timer);
     c->timer_kind = (uint8_t)kind;
+    if ((kind == HTTP_TIMER_HEADER || kind == HTTP_TIMER_BODY) && s->limits.min_rate > 0 &&
+        !ev_is_active(&s->rate_timer))
+        ev_timer_again(s->loop, &s->rate_timer);
     if (!ev_is_active(&s->timer))
         set_timer(s);
     else if (s->durations[kind] < ev_timer_remaining(s->loop, &s->timer))

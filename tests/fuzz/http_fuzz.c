@@ -78,7 +78,7 @@ static void run(struct ev_loop *loop, const char *p, size_t n, unsigned seed, st
     bool eof = false;
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
     struct http_server *s = http_server_new(loop, &limits, &budget, &events, NULL);
-    http_conn_new(s, pair[1], &unix_peer);
+    http_conn_new(s, pair[1], &unix_peer, NULL);
     while (n > 0 && !eof) {
         size_t take = n;
         if (seed != 0) { /* mostly a few bytes, sometimes many */

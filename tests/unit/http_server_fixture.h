@@ -36,6 +36,7 @@ static struct {
     struct http_request *held[HELD_MAX];
     size_t n_held;
     unsigned requests, aborted, answered;
+    unsigned handshakes[HTTP_HANDSHAKES];
     int last_status;
     char last_peer[64];
 } t;
@@ -96,7 +97,15 @@ static inline void on_answered(struct http_request *r, int status, uint64_t dura
     t.last_status = status;
 }
 
-static const struct http_server_events events = {on_request, on_aborted, on_answered};
+static inline void on_handshake(const char *listener, enum http_handshake result, uint64_t duration_us,
+                                void *arg)
+{
+    (void)arg, (void)duration_us;
+    assert_string_equal(listener, "test");
+    t.handshakes[result]++;
+}
+
+static const struct http_server_events events = {on_request, on_aborted, on_answered, on_handshake};
 
 static inline struct http_limits limits(void)
 {

@@ -15,10 +15,10 @@
 #include "common/base/hook.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
-#include "ipc/fdmap.h"
 #include "workers/ingest/endpoint.h"
 #include "workers/ingest/fanout.h"
 #include "workers/ingest/flush.h"
+#include "workers/ingest/front.h"
 #include "workers/ingest/reply.h"
 #include "workers/ingest/request.h"
 #include "workers/ingest/requeue.h"
@@ -147,26 +147,17 @@ static struct http_limits limits_of(const struct conf_ingest *c)
         .header_timeout_ms = c->limits_header_timeout_ms,
         .body_timeout_ms = c->limits_body_timeout_ms,
         .idle_timeout_ms = c->limits_idle_timeout_ms,
+        .handshake_timeout_ms = c->limits_handshake_timeout_ms,
+        .min_rate = c->limits_min_rate_bytes,
     };
 }
 
 static void make_server(struct ingest *g)
 {
     struct http_limits limits = limits_of(&g->conf->ingest);
-    static const struct http_server_events events = {on_request, on_aborted, on_answered};
+    static const struct http_server_events events = {on_request, on_aborted, on_answered,
+                                                     front_count_handshake};
     g->server = http_server_new(g->loop, &limits, &g->budget, &events, g);
-}
-
-static void listen_all(struct ingest *g)
-{
-    g->listening = true;
-    for (unsigned i = 0; i < child_listeners(g->child); i++) {
-        const char *name = i < g->conf->n_listeners ? g->conf->listeners[i].id : "?";
-        if (http_server_listen(g->server, FDMAP_LISTEN + (int)i, name) < 0) {
-            log_error("listen_failed", "listener=%s error=%s", log_q(name), log_q(strerror(errno)));
-            child_exit(g->child, EXIT_CODE_OSERR); /* alive and deaf is worse */
-        }
-    }
 }
 
 /* ---- links */
@@ -236,7 +227,7 @@ static void ingest_link(struct child *c, const struct msg_link *m, int batch_fd,
     if (g->ended)
         link_send_end(send);
     if (!g->listening && !g->draining)
-        listen_all(g);
+        front_listen(g);
 }
 
 /* ---- memory pressure: stop reading, then send requests away, until there is room again */
@@ -404,12 +395,15 @@ static struct batch_options batch_options_of(const struct conf_ingest *c)
 
 static int ingest_start(struct child *c, void *state, enum exitcode *code)
 {
-    (void)code;
     struct ingest *g = xcalloc(1, sizeof *g);
     *(struct ingest **)state = g;
     g->child = c;
     g->loop = child_loop(c);
     g->conf = child_config(c);
+    if (front_start(g) < 0) {
+        *code = EXIT_CODE_CONFIG;
+        return -1;
+    }
     const struct conf_ingest *conf = &g->conf->ingest;
     g->budget.max = conf->memory_bytes;
     g->sources = source_table_new(g->conf, child_metrics(c));
@@ -443,7 +437,6 @@ static int ingest_start(struct child *c, void *state, enum exitcode *code)
 /* Keys that are not passed on here are read from g->conf for each request. */
 static int ingest_reload(struct child *c, const struct conf *old, void *state)
 {
-    (void)old;
     struct ingest *g = *(struct ingest **)state;
     const struct conf_ingest *conf = &child_config(c)->ingest;
     const struct conf_quarantine *q = &child_config(c)->quarantine;
@@ -458,6 +451,8 @@ static int ingest_reload(struct child *c, const struct conf *old, void *state)
     batch_set_options(&g->batches, &o);
     waiter_set_timeout(&g->waiters, conf->ack_timeout_ms);
     http_server_set_limits(g->server, &limits);
+    if (front_reload(g, old) < 0)
+        return -1;
     if (g->quarantine != NULL)
         quarantine_set_limits(g->quarantine, q->max_size_bytes, q->age_ms);
     return 0;

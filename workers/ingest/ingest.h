@@ -27,6 +27,7 @@ struct ingest {
 
     struct http_budget budget; /* ingest.memory: connections, bodies, inflation, batches */
     struct http_server *server;
+    struct http_tls **tls; /* of each listener, until they listen */
     struct source_table *sources;
     struct outlet *outlets; /* one a destination */
     struct routing routing; /* who gets what; table NULL: everybody everything */
