@@ -14,7 +14,7 @@ struct netset;
 
 /* NULL, or what is wrong with the word. */
 const char *netset_check(const char *word);
-/* words: NULL-ended, each checked; a wrong one is left out. xfree by netset_free; NULL for an empty list. */
+/* words: NULL-ended; a wrong one is left out. Freed by netset_free; NULL for an empty list. */
 struct netset *netset_new(char *const *words);
 void netset_free(struct netset *s);
 /* Is it in the set? Of other families than IPv4 and IPv6 nothing is. s may be NULL: the empty set. */

@@ -2,7 +2,7 @@
  *
  * One multi handle holds the connections; easy handles are set up once and used again. A small body is joined so that
  * head and body leave in one write; a big one is read from its pieces. client_socket.c joins libcurl to the loop,
- * client_answer.c says what an end means. Never blocks; never calls done inside http_client_post.
+ * client_answer.c says what an end means, client_profile.c makes destinations differ, client_wait.c waits for first bytes. Never blocks; never calls done inside http_client_post.
  */
 #include "common/http/client_impl.h"
 
@@ -20,7 +20,7 @@
 
 /* libcurl sends a body of known text together with the head up to this size (MAX_INITIAL_POST_SIZE). */
 #define JOIN_MAX  (64u << 10)
-#define SPARE_MAX 256
+#define SPARE_MAX 256 /* of one profile */
 
 /* ---- what libcurl calls */
 
@@ -69,6 +69,12 @@ static size_t take_header(char *line, size_t size, size_t n, void *arg)
     size_t len = size * n;
 
     HOOK_POINT(answer_begun);
+    call->begun = true;
+    call->header_bytes += len;
+    if (call->header_bytes > HTTP_CLIENT_HEADERS_MAX) {
+        call->forced = HTTP_ERROR_PROTOCOL;
+        return 0;
+    }
     if (len >= 5 && memcmp(line, "HTTP/", 5) == 0)
         call->retry_after_ms = -1;
     else if (len > sizeof(name) && strncasecmp(line, name, sizeof(name) - 1) == 0)
@@ -96,7 +102,6 @@ static size_t take_body(char *data, size_t size, size_t n, void *arg)
 
 static void set_up_easy(struct http_call *call)
 {
-    const struct http_client_options *o = &call->client->options;
     CURL *e = call->easy;
 
     curl_easy_setopt(e, CURLOPT_PRIVATE, call);
@@ -107,12 +112,9 @@ static void set_up_easy(struct http_call *call)
      * each connection takes tens of milliseconds, in which nothing else goes on. */
     if (call->client->one_ca_file)
         curl_easy_setopt(e, CURLOPT_CAPATH, NULL);
-    curl_easy_setopt(e, CURLOPT_PROXY, "");
     curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(e, CURLOPT_SHARE, call->client->share);
-    curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)o->connect_timeout_ms);
     curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, 60L);
     curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(e, CURLOPT_ERRORBUFFER, call->error);
@@ -126,19 +128,21 @@ static void set_up_easy(struct http_call *call)
     curl_easy_setopt(e, CURLOPT_HEADERDATA, call);
     curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(e, CURLOPT_WRITEDATA, call);
+    http_client_profile_apply(call);
 }
 
-static struct http_call *new_call(struct http_client *c)
+static struct http_call *new_call(struct http_client *c, struct http_profile *p)
 {
-    struct http_call *call = list_first(&c->spare, struct http_call, link);
+    struct http_call *call = list_first(&p->spare, struct http_call, link);
 
     if (call != NULL) {
         list_remove(&call->link);
-        c->n_spare--;
+        p->n_spare--;
         return call;
     }
     call = xcalloc(1, sizeof(*call));
     call->client = c;
+    call->profile = p;
     list_init(&call->link);
     buf_init(&call->body, c->options.response_max + 1);
     call->easy = curl_easy_init();
@@ -161,16 +165,16 @@ static void free_call(struct http_call *call)
 /* The call is over: its handle waits for the next one. */
 static void put_back(struct http_call *call)
 {
-    struct http_client *c = call->client;
+    struct http_profile *p = call->profile;
 
     list_remove(&call->link);
-    if (c->n_spare >= SPARE_MAX) {
+    if (p->n_spare >= SPARE_MAX) {
         free_call(call);
         return;
     }
     buf_reset(&call->body);
-    list_push_front(&c->spare, &call->link);
-    c->n_spare++;
+    list_push_front(&p->spare, &call->link);
+    p->n_spare++;
 }
 
 /* ---- the request */
@@ -179,7 +183,8 @@ static void put_back(struct http_call *call)
 static void set_headers(struct http_call *call, const char *const *headers)
 {
     static const char expect[] = "Expect:";
-    size_t n = 0, bytes = sizeof(expect), at;
+    const char *host = call->profile->host_header;
+    size_t n = 0, bytes = sizeof(expect) + (host != NULL ? strlen(host) + 1 : 0), at;
 
     for (; headers[n] != NULL; n++)
         bytes += strlen(headers[n]) + 1;
@@ -187,17 +192,18 @@ static void set_headers(struct http_call *call, const char *const *headers)
         call->header_text = xrealloc(call->header_text, bytes);
         call->header_text_size = bytes;
     }
-    if (n + 1 > call->n_header_nodes) {
-        call->header_nodes = xrealloc(call->header_nodes, (n + 1) * sizeof(*call->header_nodes));
-        call->n_header_nodes = n + 1;
+    if (n + 2 > call->n_header_nodes) {
+        call->header_nodes = xrealloc(call->header_nodes, (n + 2) * sizeof(*call->header_nodes));
+        call->n_header_nodes = n + 2;
     }
     memcpy(call->header_text, expect, sizeof(expect));
     call->header_nodes[0] = (struct curl_slist){.data = call->header_text};
     at = sizeof(expect);
-    for (size_t i = 0; i < n; i++) {
-        size_t len = strlen(headers[i]) + 1;
+    for (size_t i = 0; i < n + (host != NULL); i++) {
+        const char *line = i < n ? headers[i] : host;
+        size_t len = strlen(line) + 1;
 
-        memcpy(call->header_text + at, headers[i], len);
+        memcpy(call->header_text + at, line, len);
         call->header_nodes[i + 1] = (struct curl_slist){.data = call->header_text + at};
         call->header_nodes[i].next = &call->header_nodes[i + 1];
         at += len;
@@ -227,6 +233,15 @@ static void set_body(struct http_call *call, const struct http_call_options *o)
 
 /* ---- the answer */
 
+/* Nothing was sent to the destination then. */
+static bool proxy_refused(const struct http_call *call)
+{
+    long code = 0;
+
+    curl_easy_getinfo(call->easy, CURLINFO_HTTP_CONNECTCODE, &code);
+    return code >= 300;
+}
+
 static void answer(struct http_call *call, CURLcode code)
 {
     struct http_answer a = {.retry_after_ms = call->retry_after_ms};
@@ -234,18 +249,27 @@ static void answer(struct http_call *call, CURLcode code)
 
     curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects);
-    a.error = http_client_answer_class((int)code);
+    a.error = call->forced != HTTP_ERROR_NONE ? call->forced : http_client_answer_class((int)code);
+    if (a.error == HTTP_ERROR_CONNECT && call->denied && !call->tried)
+        a.error = HTTP_ERROR_DENIED;
+    if (a.error == HTTP_ERROR_CUT && call->profile->options.proxy != NULL)
+        a.error = proxy_refused(call) ? HTTP_ERROR_CONNECT : a.error;
     if (call->cut_short && status >= 200)
         a.error = HTTP_ERROR_NONE;
     if (a.error == HTTP_ERROR_NONE && status < 200)
         a.error = HTTP_ERROR_PROTOCOL;
-    if (a.error != HTTP_ERROR_NONE)
+    if (call->forced == HTTP_ERROR_PROTOCOL)
+        str_copy(a.text, "the answer's header lines are longer than 64 KiB", sizeof(a.text));
+    else if (a.error == HTTP_ERROR_DENIED)
+        str_copy(a.text, "the address of its host may not be connected to", sizeof(a.text));
+    else if (a.error != HTTP_ERROR_NONE)
         str_copy(a.text, call->error[0] != '\0' ? call->error : curl_easy_strerror(code), sizeof(a.text));
     a.status = a.error == HTTP_ERROR_NONE ? (int)status : 0;
     a.body = call->body.data != NULL ? call->body.data : "";
     a.body_len = call->body.len;
     a.duration_us = clock_mono_us() - call->started_us;
-    a.reused = connects == 0 && a.error != HTTP_ERROR_CONNECT && a.error != HTTP_ERROR_DNS;
+    a.reused = connects == 0 && a.error != HTTP_ERROR_CONNECT && a.error != HTTP_ERROR_DNS &&
+               a.error != HTTP_ERROR_DENIED;
     call->done(call, &a, call->arg);
 }
 
@@ -282,6 +306,17 @@ static void answer_broken(struct ev_loop *loop, ev_timer *t, int revents)
     }
 }
 
+void http_client_end(struct http_call *call, enum http_error error)
+{
+    struct http_client *c = call->client;
+
+    (void)curl_multi_remove_handle(c->multi, call->easy);
+    call->forced = error;
+    list_remove(&call->link);
+    list_push_back(&c->broken, &call->link);
+    ev_timer_start(c->loop, &c->failed);
+}
+
 /* ---- public */
 
 struct http_client *http_client_new(struct ev_loop *loop, const struct http_client_options *o)
@@ -292,7 +327,8 @@ struct http_client *http_client_new(struct ev_loop *loop, const struct http_clie
     c->options = *o;
     list_init(&c->calls);
     list_init(&c->broken);
-    list_init(&c->spare);
+    list_init(&c->profiles);
+    http_client_profile_start(&c->plain, c, &(struct http_profile_options){0});
     list_init(&c->sockets);
     ev_timer_init(&c->failed, answer_broken, 0., 0.);
     c->failed.data = c;
@@ -327,6 +363,7 @@ static void start_curl(struct http_client *c)
     curl_share_setopt(c->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
     limit_connections(c);
     http_client_socket_start(c);
+    http_client_wait_start(c);
 }
 
 struct http_call *http_client_post(struct http_client *c, const struct http_call_options *o,
@@ -336,12 +373,15 @@ struct http_call *http_client_post(struct http_client *c, const struct http_call
 
     if (c->multi == NULL)
         start_curl(c);
-    call = new_call(c);
+    call = new_call(c, o->profile != NULL ? (struct http_profile *)o->profile : &c->plain);
     call->done = done;
     call->arg = arg;
     call->started_us = clock_mono_us();
     call->dropped = 0;
     call->cut_short = false;
+    call->begun = call->denied = call->tried = false;
+    call->header_bytes = 0;
+    call->forced = HTTP_ERROR_NONE;
     call->retry_after_ms = -1;
     call->error[0] = '\0';
     curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS,
@@ -349,13 +389,15 @@ struct http_call *http_client_post(struct http_client *c, const struct http_call
     set_headers(call, o->headers);
     set_body(call, o);
     c->running++;
-    if (curl_easy_setopt(call->easy, CURLOPT_URL, o->url) != CURLE_OK ||
+    if (curl_easy_setopt(call->easy, CURLOPT_URL, call->profile->url != NULL ? call->profile->url : o->url) !=
+            CURLE_OK ||
         curl_multi_add_handle(c->multi, call->easy) != CURLM_OK) {
         list_push_back(&c->broken, &call->link);
         ev_timer_start(c->loop, &c->failed);
         return call;
     }
     list_push_back(&c->calls, &call->link);
+    http_client_wait_for(call);
     return call;
 }
 
@@ -373,8 +415,19 @@ unsigned http_client_running(const struct http_client *c)
     return c->running;
 }
 
+static void free_spare(struct http_profile *p)
+{
+    struct http_call *call;
+
+    while ((call = list_first(&p->spare, struct http_call, link)) != NULL) {
+        list_remove(&call->link);
+        free_call(call);
+    }
+}
+
 void http_client_free(struct http_client *c)
 {
+    struct http_profile *p;
     struct http_call *call;
 
     if (c == NULL)
@@ -383,10 +436,14 @@ void http_client_free(struct http_client *c)
     while ((call = list_first(&c->calls, struct http_call, link)) != NULL ||
            (call = list_first(&c->broken, struct http_call, link)) != NULL)
         http_call_cancel(call);
-    while ((call = list_first(&c->spare, struct http_call, link)) != NULL) {
-        list_remove(&call->link);
-        free_call(call);
+    free_spare(&c->plain);
+    while ((p = list_first(&c->profiles, struct http_profile, link)) != NULL) {
+        free_spare(p);
+        list_remove(&p->link);
+        http_client_profile_stop(p);
+        free(p);
     }
+    http_client_wait_stop(c);
     if (c->multi != NULL) {
         http_client_socket_stop(c);
         curl_multi_cleanup(c->multi);

@@ -18,6 +18,7 @@ enum http_error http_client_answer_class(int curl_code)
     case CURLE_COULDNT_RESOLVE_PROXY:
         return HTTP_ERROR_DNS;
     case CURLE_COULDNT_CONNECT:
+    case CURLE_PROXY:
     case CURLE_INTERFACE_FAILED:
         return HTTP_ERROR_CONNECT;
     case CURLE_OPERATION_TIMEDOUT:
@@ -97,7 +98,7 @@ const char *http_error_name(enum http_error e)
     static const char *const names[] = {
         [HTTP_ERROR_NONE] = "none",   [HTTP_ERROR_CONNECT] = "connect",   [HTTP_ERROR_DNS] = "dns",
         [HTTP_ERROR_TLS] = "tls",     [HTTP_ERROR_TIMEOUT] = "timeout",   [HTTP_ERROR_CUT] = "cut",
-        [HTTP_ERROR_OTHER] = "other", [HTTP_ERROR_PROTOCOL] = "protocol",
+        [HTTP_ERROR_OTHER] = "other", [HTTP_ERROR_PROTOCOL] = "protocol", [HTTP_ERROR_DENIED] = "denied",
     };
 
     return (unsigned)e < sizeof(names) / sizeof(names[0]) ? names[e] : "?";

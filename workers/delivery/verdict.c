@@ -28,6 +28,7 @@ static const char *outcome_of(enum http_error e)
     case HTTP_ERROR_DNS:
     case HTTP_ERROR_TLS:
     case HTTP_ERROR_CUT:
+    case HTTP_ERROR_DENIED:
         return http_error_name(e);
     default:
         return "retry";

@@ -27,7 +27,7 @@ struct verdict {
     uint64_t delay_ms;   /* RETRY: until the next attempt */
     uint64_t pause_ms;   /* the destination asked to be left alone for so long; 0: it did not */
     bool spent;          /* FAIL: it could have been tried again, but attempts and time are used up */
-    const char *outcome; /* for the metrics: ok retry fail timeout connect dns tls cut */
+    const char *outcome; /* for the metrics: ok retry fail timeout connect dns tls cut denied */
     char code_class[4];  /* "2xx" ... "none" is "" */
 };
 
