@@ -467,5 +467,8 @@ void claim_forget(struct job *j)
     buf_fini(&j->text);
     free(j->key_header);
     payload_fini(&j->payload);
+    if (j->made != NULL)
+        shape_made_fini(j->made);
+    free(j->made);
     free(j);
 }

@@ -201,6 +201,7 @@ static int start(struct child *child, void *state, enum exitcode *code)
     const struct http_client_options http = {
         .connect_timeout_ms = c->delivery.connect_timeout_ms,
         .timeout_ms = c->delivery.timeout_ms,
+        .first_byte_timeout_ms = c->delivery.first_byte_timeout_ms,
         .response_max = c->delivery.response_store_bytes,
         .connections_max = (unsigned)c->delivery.concurrency,
     };

@@ -19,6 +19,7 @@
 #include "common/redis/redis.h"
 #include "workers/child.h"
 #include "workers/delivery/payload.h"
+#include "workers/delivery/shape.h"
 #include "workers/delivery/verdict.h"
 
 struct dest;
@@ -47,6 +48,8 @@ struct job {
     struct payload_known known; /* of data that this process has just stored */
     struct payload payload;
     char *key_header;
+    struct shape_made *made; /* of a destination with a shape */
+    struct events *events;   /* of one that takes event by event: events.c */
     /* the result */
     enum job_result result;
     uint64_t delay_ms;
@@ -70,9 +73,12 @@ struct dest_metrics {
 struct dest { /* a destination: where jobs are posted */
     struct delivery *d;
     const struct conf_destination *conf;
-    unsigned posting; /* of jobs, over all its lanes */
-    unsigned asked;   /* by takes under way, over all its lanes */
-    char *auth;       /* header line, "" or NULL (write_key: the source's) */
+    unsigned posting;                   /* of jobs, over all its lanes */
+    unsigned asked;                     /* by takes under way, over all its lanes */
+    char *auth;                         /* header line, "" or NULL (write_key: the source's) */
+    struct shape *shape;                /* NULL: batches as JSON, and no more */
+    const struct http_profile *profile; /* NULL: the plain one */
+    signed char *by_status;             /* of on_status: a rule for each status, or -1; NULL: none */
     struct verdict_rules rules;
     uint64_t paused_until_ms;            /* monotonic; the destination asked for it */
     uint64_t failing_since_ms;           /* monotonic; 0: it takes what it is given */
@@ -155,6 +161,7 @@ struct delivery { /* the one state of the process */
     struct redis *redis;
     struct redis_options redis_options;
     struct http_client *http;
+    struct netset *deny, *allow; /* delivery.egress */
     struct dest *dests;
     size_t n_dests;
     struct lane *lanes;
@@ -302,8 +309,8 @@ void ahead_open(struct dest *t);
 void ahead_count(struct dest *t);          /* an attempt has ended */
 unsigned ahead_room(const struct dest *t); /* so many more may be taken; 0 until that is worth a round trip */
 void ahead_put(struct job *j);
-void ahead_drop(struct job *j);       /* out of its list */
-bool ahead_linger(struct job *j);     /* its result waits; false: it is to be sent now */
+void ahead_drop(struct job *j);   /* out of its list */
+bool ahead_linger(struct job *j); /* its result waits; false: it is to be sent now */
 void ahead_start_tick(struct delivery *d);
 void ahead_flush(struct dest *t);     /* sends the results that wait */
 void ahead_pump(struct delivery *d);  /* posts what there are places for, gives back what stood too long */
@@ -318,7 +325,13 @@ void recover_start(struct delivery *d);
 /* ---- post.c */
 void post_start(struct job *j);
 void post_prepare_sources(struct delivery *d); /* again: they are other ones */
-void post_prepare(struct delivery *d);         /* the destinations' and sources' Authorization */
+void post_prepare(struct delivery *d);         /* what all requests of a destination have in common */
+/* An attempt of the job has ended: what it means. Counts it. */
+void post_judge(struct job *j, const struct http_answer *a, struct verdict *v);
+/* Of a request of the job: its time-out; what authorizes it: a header line, "" or NULL and a reason in why (*own is for
+ * the caller to free). */
+uint64_t post_timeout_ms(const struct job *j);
+const char *post_auth(const struct job *j, char **own, char *why, size_t size);
 
 /* ---- settle.c: the job's result and text are set */
 void settle_job(struct job *j, enum job_result result);

@@ -142,12 +142,28 @@ static struct home *add_home(struct delivery *d, const char *name, enum conf_mod
     return h;
 }
 
-static struct verdict_rules rules_of(const struct dest *t)
+/* Looked up once for each status, not for each answer. */
+static void read_status_rules(struct dest *t)
+{
+    if (t->conf->on_status[0] == NULL) {
+        free(t->by_status);
+        t->by_status = NULL;
+        return;
+    }
+    if (t->by_status == NULL)
+        t->by_status = xcalloc(600, sizeof(*t->by_status));
+    for (int status = 0; status < 600; status++)
+        t->by_status[status] = (signed char)conf_destination_status_rule(t->conf, status);
+}
+
+static struct verdict_rules rules_of(struct dest *t)
 {
     const struct conf *c = t->d->conf;
     const struct conf_queue *q = &c->queue;
 
+    read_status_rules(t);
     return (struct verdict_rules){
+        .by_status = t->by_status,
         .max_attempts = t->conf->max_attempts > 0 ? t->conf->max_attempts : q->max_attempts,
         .retry_window_ms = q->retry_window_ms,
         .retry_after_max_ms = c->delivery.retry_after_max_ms,

@@ -169,6 +169,8 @@ static int read_sdk(struct payload *p, const struct found *f, uint64_t wall_ms, 
     sent = &p->sdk->sent_at;
     end = data->text + data->len;
     p->n_events = p->sdk->n_events;
+    if (!json_find(data, "batch", &p->events) || p->events.type != JSON_ARRAY)
+        p->events.text = NULL;
     clock_format_wall(wall_ms, now);
     if (sent->text != NULL) {
         snprintf(p->tail, sizeof(p->tail), "\"%s\"", now);
@@ -207,6 +209,8 @@ int payload_read(struct payload *p, const char *data, size_t len, uint64_t wall_
     if (f.has_sdk && !f.has_form)
         return read_sdk(p, &f, wall_ms, why, why_size);
     p->n_events = f.has_batch ? f.n_events : 1;
+    p->events = (struct json_slice){
+        .text = f.has_batch ? f.batch.text : NULL, .len = f.batch.len, .type = JSON_ARRAY};
     if (f.has_batch)
         add_batch(p, f.batch.text, f.batch.len, wall_ms);
     else
@@ -219,6 +223,8 @@ void payload_recall(struct payload *p, const char *data, const struct payload_kn
     memset(p, 0, sizeof(*p));
     memcpy(p->source, k->source, sizeof(p->source));
     p->n_events = k->n_events;
+    p->events =
+        (struct json_slice){.text = data + k->batch_at, .len = (uint32_t)k->batch_len, .type = JSON_ARRAY};
     add_batch(p, data + k->batch_at, k->batch_len, wall_ms);
 }
 

@@ -44,7 +44,8 @@ struct payload {
     struct http_piece pieces[PAYLOAD_PIECES_MAX];
     size_t n_pieces, bytes;
     char tail[sizeof(",\"sentAt\":\"\"}") + CLOCK_TEXT_SIZE];
-    struct sdkjob *sdk; /* NULL: it is not a job of an SDK */
+    struct json_slice events; /* the array in the data; text NULL: it is not a batch */
+    struct sdkjob *sdk;       /* NULL: it is not a job of an SDK */
 };
 
 /* Makes the body out of data, without copying it unless it is an SDK's: p and data must stay where they are while the

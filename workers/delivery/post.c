@@ -13,6 +13,7 @@
 #include "common/base/id.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/netset.h"
 #include "common/base/str.h"
 #include "common/queue/partition.h"
 #include "workers/delivery/delivery.h"
@@ -44,9 +45,46 @@ void post_prepare_sources(struct delivery *d)
         d->source_auth[i] = basic_header(c->sources[i].write_key, "");
 }
 
+/* NULL where nothing differs from other destinations. */
+static const struct http_profile *profile_of(struct dest *t)
+{
+    const struct conf_destination *c = t->conf;
+    struct delivery *d = t->d;
+    struct http_profile_options o = {
+        .connect_timeout_ms = c->connect_timeout_ms,
+        .first_byte_timeout_ms = c->first_byte_timeout_ms,
+        .ca = c->tls_ca,
+        .cert = c->tls_cert,
+        .key = c->tls_key,
+        .url = c->url,
+        .server_name = c->tls_server_name,
+        .deny = d->deny,
+        .allow = d->allow,
+    };
+
+    switch (conf_destination_http2(d->conf, c)) {
+    case CONF_HTTP2_TRUE:
+        o.version = HTTP_VERSION_2_ALPN;
+        break;
+    case CONF_HTTP2_PRIOR_KNOWLEDGE:
+        o.version = HTTP_VERSION_2_PRIOR_KNOWLEDGE;
+        break;
+    default:
+        break;
+    }
+    o.proxy = conf_destination_proxy(d->conf, c, &o.proxy_username, &o.proxy_password);
+    if (o.connect_timeout_ms + o.first_byte_timeout_ms == 0 && o.version == HTTP_VERSION_1 &&
+        o.proxy == NULL && o.deny == NULL && c->tls_ca[0] == '\0' && c->tls_cert[0] == '\0' &&
+        c->tls_server_name[0] == '\0')
+        return NULL;
+    return http_profile_new(d->http, &o);
+}
+
 void post_prepare(struct delivery *d)
 {
     post_prepare_sources(d);
+    d->deny = netset_new(d->conf->delivery.egress_deny);
+    d->allow = netset_new(d->conf->delivery.egress_allow);
     for (size_t i = 0; i < d->n_dests; i++) {
         struct dest *t = &d->dests[i];
 
@@ -57,17 +95,21 @@ void post_prepare(struct delivery *d)
         case CONF_AUTH_BEARER:
             t->auth = xasprintf("Authorization: Bearer %s", t->conf->auth_token);
             break;
+        case CONF_AUTH_HEADER:
+            t->auth = xasprintf("%s: %s", t->conf->auth_name, t->conf->auth_value);
+            break;
         case CONF_AUTH_NONE:
             t->auth = xstrdup("");
             break;
         default: /* write_key: by job */
             break;
         }
+        t->shape = shape_new(d->conf, t->conf);
+        t->profile = profile_of(t);
     }
 }
 
-/* NULL and a reason in why: the job cannot be sent. *own is for the caller to free. */
-static const char *auth_of(const struct job *j, char **own, char *why, size_t size)
+const char *post_auth(const struct job *j, char **own, char *why, size_t size)
 {
     const struct dest *t = j->lane->dest;
     const struct delivery *d = t->d;
@@ -87,7 +129,7 @@ static const char *auth_of(const struct job *j, char **own, char *why, size_t si
     if (j->payload.source[0] == '\0')
         snprintf(
             why, size,
-            "the job names no source, so it has no write key: set the destination's auth.type (none, basic or bearer)");
+            "the job names no source, so it has no write key: set the destination's auth.type (none, basic, bearer or header)");
     else
         snprintf(why, size, "unknown source: %s", j->payload.source);
     return NULL;
@@ -177,9 +219,8 @@ static uint64_t age_ms(const struct job *j)
     return now_ms > since_ms ? now_ms - since_ms : 0;
 }
 
-static void on_done(struct http_call *call, const struct http_answer *a, void *arg)
+void post_judge(struct job *j, const struct http_answer *a, struct verdict *v)
 {
-    struct job *j = arg;
     struct dest *t = j->lane->dest;
     struct verdict_case c = {.answer = a,
                              .failures = failures_of(j),
@@ -187,14 +228,21 @@ static void on_done(struct http_call *call, const struct http_answer *a, void *a
                              .opts = j->q.opts,
                              .opts_len = j->q.opts_len,
                              .random01 = (double)(id_random_u64() >> 11) * 0x1p-53};
+
+    verdict_give(is_sdks(j) ? &j->lane->sdk_rules : &t->rules, &c, v);
+    count_attempt(t, v, a);
+    note_health(t, v, a);
+}
+
+static void on_done(struct http_call *call, const struct http_answer *a, void *arg)
+{
+    struct job *j = arg;
     struct verdict v;
 
     (void)call;
     HOOK_POINT(answer_whole);
     j->call = NULL;
-    verdict_give(is_sdks(j) ? &j->lane->sdk_rules : &t->rules, &c, &v);
-    count_attempt(t, &v, a);
-    note_health(t, &v, a);
+    post_judge(j, a, &v);
     buf_reset(&j->text);
     if (v.action == VERDICT_DONE ? verdict_value(a, &j->text) != 0 : verdict_reason(&v, a, &j->text) != 0) {
         buf_reset(&j->text);
@@ -207,7 +255,7 @@ static void on_done(struct http_call *call, const struct http_answer *a, void *a
 
 /* A job may ask for less time than its destination is given; of an ordered lane none runs for longer than max_run, as
  * nobody else could take it away. */
-static uint64_t timeout_of(const struct job *j)
+uint64_t post_timeout_ms(const struct job *j)
 {
     uint64_t ms = j->lane->dest->conf->timeout_ms,
              all = ms > 0 ? ms : j->lane->dest->d->conf->delivery.timeout_ms,
@@ -223,18 +271,34 @@ static uint64_t timeout_of(const struct job *j)
     return run_ms > 0 && run_ms < all ? run_ms : all;
 }
 
+static int dress(struct job *j, struct http_call_options *o, const char **headers, char *why, size_t size)
+{
+    const struct json_slice *events = j->payload.events.text != NULL ? &j->payload.events : NULL;
+    int rc;
+
+    j->made = xcalloc(1, sizeof(*j->made));
+    rc = shape_dress(j->lane->dest->shape, j->made, o, headers, headers[3] != NULL ? 4 : 3, events,
+                     j->key_header, clock_wall_ms(), why, size);
+    j->bytes += j->made->body.len;
+    j->lane->dest->d->job_bytes += j->made->body.len;
+    return rc;
+}
+
 /* The job as a request. 0, or -1 and a reason in why. */
 static int ask(struct job *j, char *why, size_t size)
 {
     static const char type[] = "Content-Type: application/json", agent[] = "User-Agent: dray/" DRAY_VERSION;
     struct dest *t = j->lane->dest;
     struct delivery *d = t->d;
-    const char *headers[5] = {type, agent};
-    struct http_call_options o = {.url = t->conf->url, .headers = headers};
+    const char *headers[SHAPE_HEADERS_MAX + 1];
+    struct http_call_options o = {.url = t->conf->url, .headers = headers, .profile = t->profile};
     char sdk_agent[sizeof("User-Agent: ") + SDKJOB_AGENT_MAX], *own_auth = NULL;
     const struct sdkjob *sdk;
     const char *auth;
+    int rc = 0;
 
+    headers[0] = type;
+    headers[1] = agent;
     if (j->known.batch_len > 0)
         payload_recall(&j->payload, j->q.data, &j->known, clock_wall_ms());
     else if (payload_read(&j->payload, j->q.data, j->q.data_len, clock_wall_ms(), why, size) != 0)
@@ -252,18 +316,22 @@ static int ask(struct job *j, char *why, size_t size)
         snprintf(why, size, "attempts are spent: the SDK counted %" PRIu64 " before", sdk->attempts);
         return -1;
     }
-    auth = auth_of(j, &own_auth, why, size);
+    auth = post_auth(j, &own_auth, why, size);
     if (auth == NULL)
         return -1;
     j->key_header = key_header(j->lane, j->q.id);
     headers[2] = j->key_header;
     headers[3] = auth[0] != '\0' ? auth : NULL;
-    o.timeout_ms = timeout_of(j);
+    headers[4] = NULL;
+    o.timeout_ms = post_timeout_ms(j);
     o.pieces = j->payload.pieces;
     o.n_pieces = j->payload.n_pieces;
-    j->call = http_client_post(d->http, &o, on_done, j);
+    if (t->shape != NULL)
+        rc = dress(j, &o, headers, why, size);
+    if (rc == 0)
+        j->call = http_client_post(d->http, &o, on_done, j);
     free(own_auth);
-    return 0;
+    return rc;
 }
 
 void post_start(struct job *j)

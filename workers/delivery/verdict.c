@@ -10,9 +10,16 @@
 #include <string.h>
 
 #include "common/base/str.h"
+#include "common/conf/conf.h"
 
-static enum verdict_action by_status(int status)
+static enum verdict_action by_status(const struct verdict_rules *rules, int status)
 {
+    int own = rules->by_status != NULL && status <= 599 ? rules->by_status[status] : -1;
+
+    if (own >= 0)
+        return own == CONF_STATUS_DONE    ? VERDICT_DONE
+               : own == CONF_STATUS_RETRY ? VERDICT_RETRY
+                                          : VERDICT_FAIL;
     if (status >= 200 && status <= 299)
         return VERDICT_DONE;
     if (status == 408 || status == 425 || status == 429 || status < 400)
@@ -50,7 +57,7 @@ void verdict_give(const struct verdict_rules *rules, const struct verdict_case *
 
     *out = (struct verdict){.action = VERDICT_RETRY};
     if (a->error == HTTP_ERROR_NONE) {
-        out->action = by_status(a->status);
+        out->action = by_status(rules, a->status);
         snprintf(out->code_class, sizeof(out->code_class), "%cxx", (char)('0' + a->status / 100 % 10));
     }
     out->outcome = out->action == VERDICT_DONE   ? "ok"

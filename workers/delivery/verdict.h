@@ -10,6 +10,7 @@ enum verdict_action { VERDICT_DONE, VERDICT_RETRY, VERDICT_FAIL };
 
 struct verdict_rules { /* of the configuration */
     uint64_t max_attempts, retry_window_ms, retry_after_max_ms;
+    const signed char *by_status; /* a conf_status_rule for each status up to 599, or -1; NULL: none */
     struct backoff backoff;
 };
 
