@@ -176,6 +176,9 @@ static void dispatch(struct link_recv *l, const unsigned char *body, size_t len)
     } else if (m.type == MSG_END) {
         if (l->events->end != NULL)
             l->events->end(l, l->arg);
+    } else if (m.type == MSG_FOLLOW) {
+        if (l->events->follow != NULL)
+            l->events->follow(l, &m.u.follow, l->arg);
     } else if (l->in_hand >= l->granted_most) {
         gone(l, EPROTO, "more batches than were granted");
     } else {
@@ -340,6 +343,21 @@ void link_recv_refused(struct link_recv *l, const char *id, bool temporary, uint
     str_copy(m.u.refused.id, id, sizeof m.u.refused.id);
     str_copy(m.u.refused.why, why, sizeof m.u.refused.why);
     answer(l, &m);
+}
+
+void link_recv_delivered(struct link_recv *l, const char *id, enum msg_outcome outcome, uint32_t status,
+                         const char *why)
+{
+    struct msg m = {.type = MSG_DELIVERED, .generation = l->generation};
+    if (l->freed || l->acks_dead ||
+        l->out.len > OUT_MAX / 2) /* not an answer: without it the sender waits in vain, that is all */
+        return;
+    m.u.delivered.outcome = outcome;
+    m.u.delivered.status = status;
+    str_copy(m.u.delivered.id, id, sizeof m.u.delivered.id);
+    str_copy(m.u.delivered.why, why, sizeof m.u.delivered.why);
+    pack(l, &m);
+    flush_soon(l);
 }
 
 size_t link_recv_in_hand(const struct link_recv *l)

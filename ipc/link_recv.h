@@ -22,6 +22,8 @@ struct link_recv_events {
     /* EOF or a broken stream (error 0, EPROTO, errno). Called once. The owner frees the link (later is fine: answers
      * to a gone link are dropped). */
     void (*gone)(struct link_recv *l, int error, const char *why, void *arg);
+    /* The sender wants link_recv_delivered of this batch, which another worker has stored. May be NULL. */
+    void (*follow)(struct link_recv *l, const struct msg_follow *f, void *arg);
 };
 
 /* Every callback may free the link. Takes over both descriptors. generation is this process' own, checked in batches and put in answers. */
@@ -35,6 +37,9 @@ void link_recv_credit(struct link_recv *l, uint32_t batches, uint64_t bytes);
 void link_recv_stored(struct link_recv *l, const char *id, bool duplicate);
 void link_recv_refused(struct link_recv *l, const char *id, bool temporary, uint32_t retry_after_ms,
                        const char *why);
+/* What became of a batch that is stored; no answer to it, and never before it. why: of a failure; it is cut. */
+void link_recv_delivered(struct link_recv *l, const char *id, enum msg_outcome outcome, uint32_t status,
+                         const char *why);
 /* The worker wants to go: no credit, and the sender is asked for its END; once that has come and everything is
  * answered and flushed, freeing the link is an orderly end that costs no batch a try. */
 void link_recv_leave(struct link_recv *l);

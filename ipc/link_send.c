@@ -20,12 +20,14 @@
 #include "common/base/hook.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/str.h"
 
 #define PIPE_SIZE      (1 << 20)
 #define GATHER         8 /* batches a writev */
 #define CHUNK          (16u << 10)
 #define UNWATCHED      "the event loop cannot watch it"
 #define READS_PER_TURN 4
+#define FOLLOWS_MAX    (16u << 20)
 #define END_MAX        (FRAME_HEAD + 16)
 
 struct link_send {
@@ -43,6 +45,8 @@ struct link_send {
     uint32_t credit_batches;
     uint64_t credit_bytes;
     struct frame_reader reader;
+    struct buf follows; /* frames of FOLLOW that are not in the pipe */
+    bool follow_cut;    /* of the first of them a part is */
     bool ending, ended; /* END is to be sent; is wholly in the pipe */
     size_t end_at;
     bool write_dead; /* nobody reads batches any more */
@@ -54,6 +58,7 @@ struct link_send {
 static void destroy(struct link_send *l)
 {
     frame_reader_fini(&l->reader);
+    buf_fini(&l->follows);
     free(l);
 }
 
@@ -80,7 +85,7 @@ static size_t pack_head(const struct link_send *l, const struct link_batch *b,
 {
     size_t len;
     if (msg_pack_batch_head(head, &len, l->generation, b->id, b->tries, b->source, b->queue, b->order_key,
-                            b->n_events, b->body.len) < 0)
+                            b->flags, b->n_events, b->body.len) < 0)
         panic("batch %s cannot be a message", b->id);
     return len;
 }
@@ -189,7 +194,28 @@ static void advance(struct link_send *l, const struct iovec *iov, int n_iov, siz
 
 static bool wants_write(const struct link_send *l)
 {
-    return !l->write_dead && !l->is_gone && (l->unsent != &l->in_flight || (l->ending && !l->ended));
+    return !l->write_dead && !l->is_gone &&
+           (l->unsent != &l->in_flight || (l->ending && !l->ended) || l->follows.len > 0);
+}
+
+/* They go in front of the next batch, never into the middle of one. 0, or -1 when nothing more can be written now. */
+static int flush_follows(struct link_send *l)
+{
+    while (l->follows.len > 0 && (l->follow_cut || l->unsent_at == 0)) {
+        ssize_t n = write(l->batch_fd, l->follows.data, l->follows.len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            if (errno == EAGAIN)
+                ev_io_start(l->loop, &l->write);
+            else
+                write_died(l);
+            return -1;
+        }
+        buf_consume(&l->follows, (size_t)n);
+        l->follow_cut = l->follows.len > 0;
+    }
+    return 0;
 }
 
 static void flush(struct link_send *l)
@@ -197,7 +223,11 @@ static void flush(struct link_send *l)
     while (wants_write(l)) {
         unsigned char heads[GATHER][MSG_BATCH_HEAD_MAX], end[END_MAX];
         struct iovec iov[2 * GATHER + 1];
+        if (l->follows.len > 0 && flush_follows(l) < 0)
+            return;
         int n_iov = gather(l, heads, end, iov);
+        if (n_iov == 0)
+            continue;
         if (l->unsent != &l->in_flight) {
             HOOK_POINT(frame_unsent);
             HOOK_HALF(frame_half, l->batch_fd, iov, n_iov);
@@ -282,6 +312,9 @@ static void dispatch(struct link_send *l, const unsigned char *body, size_t len)
         l->credit_bytes = m.u.credit.bytes;
     } else if (m.type == MSG_LEAVE) {
         link_send_end(l);
+    } else if (m.type == MSG_DELIVERED) {
+        if (l->events->delivered != NULL)
+            l->events->delivered(l, &m.u.delivered, l->arg);
     } else if ((b = answered(l, m.type == MSG_STORED ? m.u.stored.id : m.u.refused.id)) == NULL) {
         gone(l, "an answer to a batch that it has not", true);
     } else if (m.type == MSG_STORED) {
@@ -359,6 +392,7 @@ struct link_send *link_send_new(struct ev_loop *loop, int batch_fd, int ack_fd, 
     list_init(&l->in_flight);
     l->unsent = &l->in_flight;
     frame_reader_init(&l->reader, FRAME_ACK_MAX);
+    buf_init(&l->follows, FOLLOWS_MAX);
     (void)fd_set_nonblock(batch_fd);
     (void)fd_set_nonblock(ack_fd);
     if (fcntl(batch_fd, F_SETPIPE_SZ, PIPE_SIZE) < 0)
@@ -410,6 +444,19 @@ void link_send_put(struct link_send *l, struct link_batch *b)
         l->unsent_at = 0;
     }
     flush_soon(l);
+}
+
+bool link_send_follow(struct link_send *l, const char *id, const char *queue)
+{
+    struct msg m = {.type = MSG_FOLLOW, .generation = l->generation};
+    if (!link_send_alive(l))
+        return false;
+    str_copy(m.u.follow.id, id, sizeof m.u.follow.id);
+    str_copy(m.u.follow.queue, queue, sizeof m.u.follow.queue);
+    if (msg_pack(&l->follows, &m) < 0)
+        return false;
+    flush_soon(l);
+    return true;
 }
 
 void link_send_end(struct link_send *l)

@@ -28,6 +28,7 @@ struct link_batch {
     char id[ID_SIZE];
     uint32_t tries;                         /* times it was in hand at a death; the owner counts */
     const char *source, *queue, *order_key; /* the owner's, as long as the batch lives */
+    uint32_t flags;                         /* MSG_BATCH_* */
     uint32_t n_events;
     struct buf body;      /* msg_pack_event pieces; not changed while in flight */
     struct link_send *on; /* the link it is in flight on, or NULL */
@@ -47,6 +48,8 @@ struct link_send_events {
      * order it was sent; the handler empties it. clean: nothing was left and no frame was torn or broken. The link is
      * freed by its owner, in the call or after it. */
     void (*gone)(struct link_send *l, struct list *returned, bool clean, void *arg);
+    /* What became of a batch that was stored with MSG_BATCH_TELL, or that was asked for by link_send_follow. May be NULL. */
+    void (*delivered)(struct link_send *l, const struct msg_delivered *d, void *arg);
 };
 
 /* Takes over both descriptors. generation: of the worker's incarnation, put in every message and checked in acks. */
@@ -60,6 +63,9 @@ bool link_send_may(const struct link_send *l, size_t bytes);
 /* Lists the batch; it is written at the end of this loop turn, together with others. Nothing in it may change
  * while it is in flight. The caller has asked link_send_may. */
 void link_send_put(struct link_send *l, struct link_batch *b);
+/* Asks this worker to tell what becomes of a batch that another has stored. Written at the end of the loop turn. False: the
+ * link is ending, or there is no memory. */
+bool link_send_follow(struct link_send *l, const char *id, const char *queue);
 /* Sends END behind what was put; answers are still awaited, then gone comes. Done by itself when the worker says
  * LEAVE (ready is not called any more; gone follows). */
 void link_send_end(struct link_send *l);

@@ -139,9 +139,20 @@ struct msg_batch {
     char id[ID_SIZE];
     uint32_t tries;
     char source[MSG_NAME_MAX], queue[MSG_QUEUE_MAX], order_key[MSG_KEY_MAX];
+    uint32_t flags; /* MSG_BATCH_*; 0 from a peer that knows none */
     uint32_t n_events;
     struct mpwalk
         events; /* stands before the first event; each is mpwalk_bytes; already checked to be n_events */
+};
+#define MSG_BATCH_TELL 1u /* of flags: say DELIVERED when its fate is known */
+struct msg_follow {
+    char id[ID_SIZE], queue[MSG_QUEUE_MAX];
+};
+enum msg_outcome { MSG_OUTCOME_DELIVERED, MSG_OUTCOME_FAILED, MSG_OUTCOME_UNKNOWN };
+struct msg_delivered { /* never before the batch's STORED */
+    char id[ID_SIZE];
+    uint32_t outcome, status;
+    char why[MSG_TEXT_MAX];
 };
 struct msg_credit {
     uint32_t batches;
@@ -185,6 +196,8 @@ struct msg {
         struct msg_reload reload;
         struct msg_reloaded reloaded;
         struct msg_batch batch;
+        struct msg_follow follow;
+        struct msg_delivered delivered;
         struct msg_credit credit;
         struct msg_stored stored;
         struct msg_refused refused;
@@ -207,7 +220,7 @@ void msg_event_end(struct buf *body, size_t start);
 #define MSG_BATCH_HEAD_MAX 512
 int msg_pack_batch_head(unsigned char *head, size_t *head_len, uint32_t generation, const char *id,
                         uint32_t tries, const char *source, const char *queue, const char *order_key,
-                        uint32_t n_events, size_t body_len);
+                        uint32_t flags, uint32_t n_events, size_t body_len);
 
 /* Checks and decodes one frame body that came from direction dir. 0, or -1 with EPROTO and a reason in why
  * (a static text). Byte fields of m point into body. */

@@ -255,6 +255,21 @@ void msg_pack_end(struct msg_out *o, const struct msg *m)
     (void)o, (void)m;
 }
 
+void msg_pack_follow(struct msg_out *o, const struct msg *m)
+{
+    put_text(o, m->u.follow.id);
+    put_text(o, m->u.follow.queue);
+}
+
+void msg_pack_delivered(struct msg_out *o, const struct msg *m)
+{
+    const struct msg_delivered *d = &m->u.delivered;
+    put_text(o, d->id);
+    put_number(o, d->outcome);
+    put_number(o, d->status);
+    put_text(o, d->why);
+}
+
 void msg_pack_credit(struct msg_out *o, const struct msg *m)
 {
     put_number(o, m->u.credit.batches);
@@ -296,7 +311,7 @@ int msg_pack_event(struct buf *body, const char *json, size_t len)
 
 int msg_pack_batch_head(unsigned char *head, size_t *head_len, uint32_t generation, const char *id,
                         uint32_t tries, const char *source, const char *queue, const char *order_key,
-                        uint32_t n_events, size_t body_len)
+                        uint32_t flags, uint32_t n_events, size_t body_len)
 {
     struct buf b = {
         .data = (char *)head, .cap = MSG_BATCH_HEAD_MAX, .max = MSG_BATCH_HEAD_MAX, .len = FRAME_HEAD};
@@ -307,12 +322,14 @@ int msg_pack_batch_head(unsigned char *head, size_t *head_len, uint32_t generati
         return -1;
     }
     const struct msg_row *row = msg_row(MSG_EVENTS);
-    msg_pack_prefix(&o, MSG_EVENTS, generation, row->max);
+    msg_pack_prefix(&o, MSG_EVENTS, generation, flags != 0 ? row->max : row->min);
     put_text(&o, id);
     put_number(&o, tries);
     put_text(&o, source);
     put_text(&o, queue);
     put_text(&o, order_key);
+    if (flags != 0)
+        put_number(&o, flags);
     put_array(&o, n_events);
     size_t len = b.len - FRAME_HEAD;
     if (o.failed || body_len > row->cap - len) {

@@ -228,6 +228,8 @@ bool msg_parse_batch(struct mpwalk *w, struct msg *m, const char **why)
     if (!batch_id(w, b->id) || !number(w, &b->tries) || !text(w, b->source, sizeof b->source) ||
         !text(w, b->queue, sizeof b->queue) || !text(w, b->order_key, sizeof b->order_key))
         return verdict(false, "EVENTS: wrong field", why);
+    if (!number(w, &b->flags)) /* there are none: the walker stands where it was */
+        b->flags = 0;
     if (mpwalk_array(w, &b->n_events) < 0 || b->n_events == 0)
         return verdict(false, "EVENTS: no events", why);
     b->events = *w;
@@ -244,6 +246,21 @@ bool msg_parse_end(struct mpwalk *w, struct msg *m, const char **why)
 {
     (void)w, (void)m, (void)why;
     return true;
+}
+
+bool msg_parse_follow(struct mpwalk *w, struct msg *m, const char **why)
+{
+    struct msg_follow *f = &m->u.follow;
+    return verdict(batch_id(w, f->id) && text(w, f->queue, sizeof f->queue) && f->queue[0] != '\0',
+                   "FOLLOW: wrong field", why);
+}
+
+bool msg_parse_delivered(struct mpwalk *w, struct msg *m, const char **why)
+{
+    struct msg_delivered *d = &m->u.delivered;
+    return verdict(batch_id(w, d->id) && number(w, &d->outcome) && d->outcome <= MSG_OUTCOME_UNKNOWN &&
+                       number(w, &d->status) && d->status <= 999 && text(w, d->why, sizeof d->why),
+                   "DELIVERED: wrong field", why);
 }
 
 bool msg_parse_credit(struct mpwalk *w, struct msg *m, const char **why)

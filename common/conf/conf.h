@@ -33,7 +33,9 @@ struct conf_rate {
     uint64_t count, period_ms; /* 0, 0 = no limit */
 };
 
-enum conf_ack { CONF_ACK_QUEUE, CONF_ACK_MEMORY };
+enum conf_ack { CONF_ACK_QUEUE, CONF_ACK_MEMORY, CONF_ACK_DELIVERED };
+/* Of a source: as ingest.ack, or its own (less one). */
+enum conf_source_ack { CONF_SOURCE_ACK_INHERIT, CONF_SOURCE_ACK_OWN };
 enum conf_compat { CONF_COMPAT_RUDDERSTACK, CONF_COMPAT_SEGMENT };
 enum conf_bad_event { CONF_BAD_EVENT_QUARANTINE, CONF_BAD_EVENT_REJECT };
 enum conf_unrouted { CONF_UNROUTED_DROP, CONF_UNROUTED_QUARANTINE };

@@ -93,10 +93,8 @@ static const char counts_text[] =
 #include "common/queue/lua/counts.lua.h"
     ;
 /* Ordered queues need more of what is rare. */
-#define ORDERED_OPEN                                                                                         \
-    "local helpers\nlocal function help()\nif helpers then return helpers end\n"
-#define ORDERED_CLOSE                                                                                        \
-    "helpers = " ORDERED_HELPERS " return helpers\nend\n"
+#define ORDERED_OPEN  "local helpers\nlocal function help()\nif helpers then return helpers end\n"
+#define ORDERED_CLOSE "helpers = " ORDERED_HELPERS " return helpers\nend\n"
 #define ORDERED_HELPERS                                                                                      \
     "{ fail_ghost = fail_ghost, forget = forget, trim = trim, target = target, priority_of = priority_of, "  \
     "push_by_priority = push_by_priority, count_stall = count_stall, fail_stalled = fail_stalled, "          \
@@ -143,6 +141,10 @@ static const char turn_ordered_text[] =
 #include "common/queue/lua/take_ordered.lua.h"
     "end\n"
 #include "common/queue/lua/turn.lua.h"
+    ;
+static const char outcome_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/outcome.lua.h"
     ;
 static const char lease_text[] =
 #include "common/queue/lua/head.lua.h"
@@ -193,6 +195,7 @@ SCRIPT(sweep);
 SCRIPT(counts);
 SCRIPT(take_ordered);
 SCRIPT(settle_ordered);
+SCRIPT(outcome);
 SCRIPT(lease);
 SCRIPT(share);
 SCRIPT(protocol);
@@ -211,7 +214,7 @@ void queue_register_scripts(void)
         &queue_script_repeat_add,   &queue_script_repeat_remove,  &queue_script_repeat_list,
         &queue_script_take_ordered, &queue_script_settle_ordered, &queue_script_lease,
         &queue_script_share,        &queue_script_protocol,       &queue_script_turn,
-        &queue_script_turn_ordered,
+        &queue_script_turn_ordered, &queue_script_outcome,
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         redis_script_register(all[i]);

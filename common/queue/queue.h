@@ -164,6 +164,26 @@ int64_t queue_waker_client_id(const struct queue_waker *w);
 /* The next wake is wanted (call it when a take came back with less than was asked). */
 void queue_waker_arm(struct queue_waker *w);
 
+/* ---- listen.c: what becomes of the jobs of some queues, whoever works on them: Bull's events "completed" and "failed", on a
+ * connection of its own. Events are lost while it is not connected: what matters is asked for (queue_ask_outcome). */
+struct queue_listener;
+struct queue_listener_events {
+    void (*listening)(void *arg); /* to all; again after each reconnect */
+    /* value: the return value (JSON text) or the reason; "" where it is not told. queue: as given to add. */
+    void (*finished)(void *queue, const char *id, bool failed, const char *value, void *arg);
+};
+struct queue_listener *queue_listener_new(struct ev_loop *loop, const struct redis_options *o,
+                                          const struct queue_listener_events *events, void *arg);
+/* All are added before the loop runs again. */
+void queue_listener_add(struct queue_listener *l, const char *prefix, const char *name, void *queue);
+void queue_listener_free(struct queue_listener *l);
+bool queue_listener_ready(const struct queue_listener *l);
+int64_t queue_listener_client_id(const struct queue_listener *l);
+enum queue_outcome { QUEUE_OUTCOME_OPEN, QUEUE_OUTCOME_COMPLETED, QUEUE_OUTCOME_FAILED, QUEUE_OUTCOME_GONE };
+/* value: the return value or the reason, "" where it is gone with the job. */
+typedef void (*queue_outcome_fn)(enum queue_status s, enum queue_outcome o, const char *value, void *arg);
+void queue_ask_outcome(struct queue *q, const char *id, queue_outcome_fn fn, void *arg);
+
 /* ---- admin.c; the rest of administration stands in admin.h */
 typedef void (*queue_counts_fn)(enum queue_status s, const struct queue_counts *c, void *arg);
 void queue_count(struct queue *q, queue_counts_fn fn, void *arg);

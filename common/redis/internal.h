@@ -5,6 +5,7 @@
  * command.c commands, replies, the watchdog
  * link.c    hiredis' hooks on libev: one write a loop turn
  * alone.c   is it the only server?
+ * subscribe.c channels
  * script.c  registered scripts; url.c where and as whom; blocking.c the client of the command line
  */
 #ifndef DRAY_COMMON_REDIS_INTERNAL_H

@@ -78,6 +78,12 @@ void redis_command(struct redis *r, redis_reply_fn fn, void *arg, int argc, cons
 void redis_commandf(struct redis *r, redis_reply_fn fn, void *arg, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* Listens to a channel, or to those of a pattern, until the connection is lost: to be called each time that it is ready. A
+ * connection that listens takes no other commands. fn: a message; channel NULL: it listens from now on. The texts are valid
+ * during the call. Nothing says that a message was missed. */
+typedef void (*redis_message_fn)(const char *channel, const char *text, size_t len, void *arg);
+void redis_subscribe(struct redis *r, const char *channel, bool pattern, redis_message_fn fn, void *arg);
+
 /* Scripts: registered once per process before the first connect, there before a connection is used (a NOSCRIPT inside
  * EXEC would leave half a transaction), called by SHA-1; on NOSCRIPT they are loaded again and the call repeated. */
 struct redis_script {

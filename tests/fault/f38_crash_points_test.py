@@ -25,7 +25,8 @@ CONF = {
     "delivery": {"connect_timeout": "1s", "timeout": "2s"},
 }
 TROUBLE = {"fail_rate": 0.03}
-APART = ("result_late",)  # needs a queue of its own: test_taken_ahead
+APART = ("result_late",  # needs a queue of its own: test_taken_ahead
+         "delivered_unsent", "outcome_heard")  # need senders that wait for it: f45_delivered_test.py
 EACH = 10  # s in which a point must fire
 
 

@@ -45,6 +45,8 @@ static struct seen {
     char why[80];
     size_t order[BATCHES]; /* numbers of the returned, as they came */
     bool answer_at_once, free_at_batch, free_at_stored;
+    unsigned delivered, follows;
+    struct msg_delivered last;
     size_t to_put, put; /* ready puts batches [put, to_put) */
 } seen;
 
@@ -116,6 +118,7 @@ static inline void on_batch(struct link_recv *l, const struct msg_batch *b, void
     assert_true(i < BATCHES);
     batches[i].received++;
     assert_int_equal(b->tries, batches[i].b.tries);
+    assert_int_equal(b->flags, batches[i].b.flags);
     assert_string_equal(b->source, "web");
     assert_string_equal(b->order_key, "");
     struct mpwalk w = b->events;
@@ -150,8 +153,28 @@ static inline void on_receiver_gone(struct link_recv *l, int error, const char *
     receiver = NULL;
 }
 
-static const struct link_send_events send_events = {on_stored, on_refused, on_ready, on_sender_gone};
-static const struct link_recv_events recv_events = {on_batch, on_end, on_receiver_gone};
+static inline void on_delivered(struct link_send *l, const struct msg_delivered *d, void *arg)
+{
+    (void)l, (void)arg;
+    seen.delivered++;
+    seen.last = *d;
+}
+
+static inline void on_follow(struct link_recv *l, const struct msg_follow *f, void *arg)
+{
+    (void)arg;
+    seen.follows++;
+    assert_string_equal(f->queue, "events");
+    link_recv_delivered(l, f->id, MSG_OUTCOME_FAILED, 400, "no such thing");
+}
+
+static const struct link_send_events send_events = {.stored = on_stored,
+                                                    .refused = on_refused,
+                                                    .ready = on_ready,
+                                                    .gone = on_sender_gone,
+                                                    .delivered = on_delivered};
+static const struct link_recv_events recv_events = {
+    .batch = on_batch, .end = on_end, .gone = on_receiver_gone, .follow = on_follow};
 
 static inline void make_sender(void)
 {

@@ -11,7 +11,7 @@ static size_t frame_of(size_t i, uint32_t generation, unsigned char *dst)
     const struct link_batch *b = &batches[i].b;
     size_t head_len;
     assert_int_equal(msg_pack_batch_head(dst, &head_len, generation, b->id, b->tries, b->source, b->queue,
-                                         b->order_key, b->n_events, b->body.len),
+                                         b->order_key, b->flags, b->n_events, b->body.len),
                      0);
     memcpy(dst + head_len, b->body.data, b->body.len);
     return head_len + b->body.len;

@@ -74,6 +74,37 @@ static void test_a_batch_over_the_byte_credit_goes_alone(void **state)
     assert_true(link_send_may(sender, 5003));
 }
 
+/* FOLLOW finds its way between batches, however they are cut, and DELIVERED is no answer to anything in flight. */
+static void test_follow_and_delivered(void **state)
+{
+    (void)state;
+    char id[ID_SIZE];
+    fill(0, 6, 3, 1000000);
+    make_sender();
+    make_receiver();
+    for (size_t i = 0; i < 6; i += 2)
+        batches[i].b.flags = MSG_BATCH_TELL;
+    seen.answer_at_once = true;
+    link_recv_credit(receiver, 6, 64u << 20);
+    turns(3);
+    for (size_t i = 1; i <= 6; i++) {
+        seen.to_put = i;
+        put_what_fits();
+        turns(1);
+        id_new(id);
+        assert_true(link_send_follow(sender, id, "events"));
+    }
+    UNTIL(seen.stored == 6 && seen.delivered == 6);
+    each_once(6);
+    assert_int_equal(seen.follows, 6);
+    assert_string_equal(seen.last.id, id);
+    assert_int_equal(seen.last.outcome, MSG_OUTCOME_FAILED);
+    assert_int_equal(seen.last.status, 400);
+    assert_string_equal(seen.last.why, "no such thing");
+    link_send_end(sender);
+    assert_false(link_send_follow(sender, id, "events"));
+}
+
 /* Bodies far over the pipe: every write is cut somewhere, and nothing is mixed up. */
 static void test_big_bodies(void **state)
 {
@@ -309,6 +340,7 @@ int main(void)
         T(test_nothing_goes_without_credit),
         T(test_window),
         T(test_a_batch_over_the_byte_credit_goes_alone),
+        T(test_follow_and_delivered),
         T(test_big_bodies),
         T(test_many_at_once),
         T(test_ready_does_not_recurse),

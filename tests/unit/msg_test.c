@@ -193,6 +193,21 @@ static void test_answers_fit_one_write(void **state)
     struct msg m = {.type = MSG_CREDIT, .generation = UINT32_MAX, .u.credit = {UINT32_MAX, UINT64_MAX}};
     struct msg r = there_and_back(&m, MSG_DIR_WI);
     assert_true(r.u.credit.batches == UINT32_MAX && r.u.credit.bytes == UINT64_MAX);
+    m = (struct msg){.type = MSG_DELIVERED, .generation = UINT32_MAX};
+    id_new(m.u.delivered.id);
+    m.u.delivered.outcome = MSG_OUTCOME_UNKNOWN;
+    m.u.delivered.status = 503;
+    memset(m.u.delivered.why, 'w', MSG_TEXT_MAX - 1);
+    r = there_and_back(&m, MSG_DIR_WI);
+    assert_string_equal(r.u.delivered.id, m.u.delivered.id);
+    assert_int_equal(r.u.delivered.outcome, MSG_OUTCOME_UNKNOWN);
+    assert_int_equal(r.u.delivered.status, 503);
+    assert_int_equal(strlen(r.u.delivered.why), MSG_TEXT_MAX - 1);
+    m = (struct msg){.type = MSG_FOLLOW, .generation = 1, .u.follow.queue = "orders#3"};
+    id_new(m.u.follow.id);
+    r = there_and_back(&m, MSG_DIR_IW);
+    assert_string_equal(r.u.follow.id, m.u.follow.id);
+    assert_string_equal(r.u.follow.queue, "orders#3");
     m = (struct msg){.type = MSG_STORED, .generation = UINT32_MAX, .u.stored.duplicate = true};
     id_new(m.u.stored.id);
     r = there_and_back(&m, MSG_DIR_WI);
@@ -222,7 +237,8 @@ static void test_batch_in_two_pieces(void **state)
         assert_int_equal(msg_pack_event(&out, events[i], strlen(events[i])), 0);
     unsigned char head[MSG_BATCH_HEAD_MAX];
     size_t head_len;
-    assert_int_equal(msg_pack_batch_head(head, &head_len, 7, id, 2, "web", "events", longest, 3, out.len), 0);
+    assert_int_equal(msg_pack_batch_head(head, &head_len, 7, id, 2, "web", "events", longest, 0, 3, out.len),
+                     0);
 
     struct buf frame;
     buf_init(&frame, 1u << 20);
@@ -239,6 +255,7 @@ static void test_batch_in_two_pieces(void **state)
     assert_string_equal(b->queue, "events");
     assert_string_equal(b->order_key, longest);
     assert_int_equal(b->n_events, 3);
+    assert_int_equal(b->flags, 0);
     struct mpwalk w = b->events;
     for (size_t i = 0; i < 3; i++) {
         const char *event;
@@ -268,9 +285,9 @@ static void test_batch_in_two_pieces(void **state)
     memset(queue, 'q', MSG_QUEUE_MAX - 1);
     queue[MSG_QUEUE_MAX - 1] = '\0';
     assert_int_equal(msg_pack_batch_head(head, &head_len, UINT32_MAX, id, UINT32_MAX, name, queue, longest,
-                                         UINT32_MAX, FRAME_BATCH_MAX - MSG_BATCH_HEAD_MAX),
+                                         UINT32_MAX, UINT32_MAX, FRAME_BATCH_MAX - MSG_BATCH_HEAD_MAX),
                      0);
-    assert_int_equal(msg_pack_batch_head(head, &head_len, 1, id, 0, "s", "q", "", 1, FRAME_BATCH_MAX), -1);
+    assert_int_equal(msg_pack_batch_head(head, &head_len, 1, id, 0, "s", "q", "", 0, 1, FRAME_BATCH_MAX), -1);
     assert_int_equal(errno, EMSGSIZE);
     buf_fini(&frame);
 }

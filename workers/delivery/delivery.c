@@ -139,6 +139,8 @@ static void on_second(struct ev_loop *loop, ev_timer *t, int revents)
     nodes_second(d);
     share_second(d);
     foreign_second(d);
+    if (!list_empty(&d->tells))
+        tell_second(d);
 }
 
 static void start_timer(struct delivery *d, ev_timer *t, void (*fn)(struct ev_loop *, ev_timer *, int),
@@ -212,6 +214,7 @@ static int start(struct child *child, void *state, enum exitcode *code)
     list_init(&d->links);
     list_init(&d->held);
     list_init(&d->reaps);
+    list_init(&d->tells);
     make_process_metrics(d);
     queue_register_scripts();
     snprintf(name, sizeof(name), "dray:w:%s", child_token(child)); /* reap looks for it */

@@ -179,9 +179,12 @@ struct delivery { /* the one state of the process */
     size_t adding_bytes; /* given to the queue and not answered */
     unsigned adds;       /* batches that are not answered, held ones too */
     unsigned posting, jobs;
-    unsigned returning;                       /* jobs that came too late and are on their way back */
-    size_t job_bytes;                         /* texts of jobs in hand */
-    struct list reaps;                        /* reap.c */
+    unsigned returning;      /* jobs that came too late and are on their way back */
+    size_t job_bytes;        /* texts of jobs in hand */
+    struct list reaps;       /* reap.c */
+    struct list tells;       /* tell.c */
+    struct map *tells_by_id; /* NULL: nobody ever wanted to be told */
+    struct queue_listener *listener;
     char **source_auth;                       /* header line of each source */
     char *unfit;                              /* what was last said of an unfit Redis */
     uint64_t foreign_looked_ms, node_said_ms; /* monotonic; 0: never */
@@ -287,6 +290,19 @@ const struct payload_known *intake_known(const void *added);
 void intake_held(const struct delivery *d); /* at a crash: names the batches that are not stored yet */
 void intake_leave(struct delivery *d);      /* asks the senders for their END */
 bool intake_done(const struct delivery *d); /* every link has ended, and every answer is in its pipe */
+
+/* ---- tell.c: senders that want to know what becomes of their batches */
+struct link_recv;
+/* It will be stored, or another worker has stored it: then tell_stored follows at once, as for a duplicate. yours: the list of
+ * all that this link is to be told. */
+void tell_begin(struct lane *l, const char *id, struct link_recv *to, struct list *yours);
+void tell_stored(struct delivery *d, const char *id, bool duplicate);
+void tell_drop(struct delivery *d, const char *id); /* it was not stored */
+void tell_link_gone(struct delivery *d, struct list *yours);
+/* The destination has taken it; it stands among the failed. Of ids that nobody wants to know of, too. */
+void tell_done(struct delivery *d, const char *id);
+void tell_failed(struct delivery *d, const char *id, const char *why);
+void tell_second(struct delivery *d);
 
 /* ---- claim.c: jobs from Redis into the hand, and their locks */
 void claim_pump(struct delivery *d); /* takes as many jobs as there is room for, fair over the destinations */

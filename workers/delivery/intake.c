@@ -26,8 +26,9 @@ struct intake_link {
     struct list link;
     struct delivery *d;
     struct link_recv *recv;
-    struct list adds; /* not answered */
-    bool ended;       /* its END came */
+    struct list adds;  /* not answered */
+    bool ended;        /* its END came */
+    struct list tells; /* tell.c */
 };
 
 struct add {
@@ -39,6 +40,7 @@ struct add {
     struct buf data;
     struct payload_known known;
     uint64_t asked_us;
+    bool tell; /* its sender wants to know more than STORED */
 };
 
 static void forget(struct add *a)
@@ -77,10 +79,14 @@ static void on_added(enum queue_status s, const char *why, void *arg)
     if (a->from != NULL) {
         if (s == QUEUE_OK || s == QUEUE_DUPLICATE) {
             link_recv_stored(a->from->recv, a->id, s == QUEUE_DUPLICATE);
+            if (a->tell)
+                tell_stored(d, a->id, s == QUEUE_DUPLICATE);
             HOOK_POINT(stored_unsent);
         } else {
             bool temporary = s == QUEUE_REFUSED || s == QUEUE_AWAY || s == QUEUE_UNKNOWN;
 
+            if (a->tell)
+                tell_drop(d, a->id);
             if (!temporary || !a->lane->dest->refused_said) /* a full Redis refuses hundreds a second */
                 log_event(temporary ? LOGL_WARN : LOGL_ERROR, "batch_refused",
                           "queue=%s batch=%s status=%s why=%s", a->lane->name, a->id, queue_status_name(s),
@@ -157,7 +163,6 @@ static void on_batch(struct link_recv *recv, const struct msg_batch *b, void *ar
     struct payload_head head;
     struct add *a;
 
-    (void)recv;
     HOOK_POINT(batch_read);
     hook_at_data("batch_arrived", b->events.at, (size_t)(b->events.end - b->events.at));
     if (redis_state(d->redis) != REDIS_READY) {
@@ -187,7 +192,23 @@ static void on_batch(struct link_recv *recv, const struct msg_batch *b, void *ar
     }
     list_push_back(&l->adds, &a->sister);
     list_push_back(&d->held, &a->link);
+    a->tell = (b->flags & MSG_BATCH_TELL) != 0;
+    if (a->tell)
+        tell_begin(lane, a->id, recv, &l->tells);
     intake_pump(d);
+}
+
+static void on_follow(struct link_recv *recv, const struct msg_follow *f, void *arg)
+{
+    struct intake_link *l = arg;
+    struct lane *lane = lanes_find(l->d, f->queue);
+
+    if (lane == NULL) {
+        link_recv_delivered(recv, f->id, MSG_OUTCOME_UNKNOWN, 0, "");
+        return;
+    }
+    tell_begin(lane, f->id, recv, &l->tells);
+    tell_stored(l->d, f->id, true);
 }
 
 static void on_end(struct link_recv *recv, void *arg)
@@ -209,6 +230,7 @@ static void free_link(struct intake_link *l)
         if (list_linked(&a->link)) /* not under way: nobody waits for it any more */
             forget(a);
     }
+    tell_link_gone(l->d, &l->tells);
     list_remove(&l->link);
     link_recv_free(l->recv);
     free(l);
@@ -235,11 +257,13 @@ static void say_credit(const struct intake_link *l)
 
 void intake_link(struct delivery *d, int batch_fd, int ack_fd)
 {
-    static const struct link_recv_events events = {.batch = on_batch, .end = on_end, .gone = on_gone};
+    static const struct link_recv_events events = {
+        .batch = on_batch, .end = on_end, .gone = on_gone, .follow = on_follow};
     struct intake_link *l = xcalloc(1, sizeof(*l));
 
     l->d = d;
     list_init(&l->adds);
+    list_init(&l->tells);
     list_push_back(&d->links, &l->link);
     l->recv = link_recv_new(d->loop, batch_fd, ack_fd, child_generation(d->child), &events, l);
     say_credit(l);

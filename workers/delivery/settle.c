@@ -83,6 +83,8 @@ static void on_settled(enum queue_status s, const char *why, void *arg)
     case QUEUE_DUPLICATE:
         HOOK_POINT(settled);
         count_result(j);
+        if (d->tells_by_id != NULL && j->result == JOB_FAIL)
+            tell_failed(d, j->q.id, buf_cstr(&j->text));
         break;
     }
     claim_forget(j);

@@ -158,6 +158,7 @@ static struct batch *open_batch(struct batch_set *s, struct batch_lane *lane)
     list_init(&b->lb.link);
     id_new(b->lb.id);
     b->lb.tries = 0;
+    b->lb.flags = 0;
     b->lb.n_events = 0;
     b->lb.source = lane->source;
     b->lb.queue = lane->queue;

@@ -91,8 +91,10 @@ int fanout_take(struct ingest *g, struct source *s, const struct event *e, const
         if (text == NULL ? batch_add(&g->batches, b, e, c, &text, &len) < 0
                          : batch_copy(&g->batches, b, text, len) < 0)
             return -1;
-        if (w != NULL)
+        if (w != NULL) {
             waiter_join(w, &b->parts);
+            b->lb.flags |= w->tell ? MSG_BATCH_TELL : 0;
+        }
     }
     return 0;
 }

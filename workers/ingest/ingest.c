@@ -22,6 +22,7 @@
 #include "workers/ingest/reply.h"
 #include "workers/ingest/request.h"
 #include "workers/ingest/requeue.h"
+#include "workers/ingest/told.h"
 #include "workers/kinds.h"
 
 #define PRESSURE_HIGH(max) ((max) / 8 * 7)
@@ -135,6 +136,12 @@ static void on_outcome(struct waiter *w, enum waiter_outcome outcome, void *arg)
     case WAITER_DRAIN:
         reply_busy(g, w->request, w->source, REPLY_BUSY_DRAINING);
         break;
+    case WAITER_ACCEPTED:
+        reply_accepted(g, w->request, w->source, w->accepted);
+        break;
+    case WAITER_REJECTED:
+        reply_rejected(g, w->request, w->source, w->rejection);
+        break;
     }
 }
 
@@ -164,13 +171,20 @@ static void make_server(struct ingest *g)
 
 static void on_stored(struct link_send *l, struct link_batch *lb, bool duplicate, void *arg)
 {
-    (void)l;
     struct ingest *g = arg;
     struct batch *b = list_entry(lb, struct batch, lb);
     g->last_progress = ev_now(g->loop);
     metric_add(duplicate ? g->counts.duplicate : g->counts.stored, 1);
     links_forget(&g->links, lb);
+    if (lb->flags & MSG_BATCH_TELL)
+        told_begin(g, b, l);
     ingest_batch_done(g, b);
+}
+
+static void on_delivered(struct link_send *l, const struct msg_delivered *d, void *arg)
+{
+    (void)l;
+    told_delivered(arg, d);
 }
 
 static void on_refused(struct link_send *l, struct link_batch *lb, bool temporary, uint32_t retry_after_ms,
@@ -199,6 +213,7 @@ static void on_link_gone(struct link_send *send, struct list *returned, bool cle
         links_remove(&g->links, l);
     if (!g->draining)
         child_unlinked(g->child, link_send_generation(send));
+    told_link_gone(g, send);
     requeue_returned(g, returned, clean || link_send_ending(send));
     dead->send = send;
     list_push_back(&g->gone_links, &dead->link); /* freed outside of its own call */
@@ -218,7 +233,11 @@ static void ingest_link(struct child *c, const struct msg_link *m, int batch_fd,
 {
     (void)c;
     struct ingest *g = *(struct ingest **)state;
-    static const struct link_send_events events = {on_stored, on_refused, on_link_ready, on_link_gone};
+    static const struct link_send_events events = {.stored = on_stored,
+                                                   .refused = on_refused,
+                                                   .ready = on_link_ready,
+                                                   .gone = on_link_gone,
+                                                   .delivered = on_delivered};
     struct link_send *send =
         link_send_new(g->loop, batch_fd, ack_fd, m->peer_slot, m->peer_generation, &events, g);
     links_add(&g->links, send);
@@ -299,6 +318,7 @@ static void drain_on(struct ingest *g)
         waiter_answer_all(&g->waiters, WAITER_DRAIN);
     if (!g->closing_idle && (now >= g->drain_idle_until || http_server_connections(g->server) == 0)) {
         g->closing_idle = true;
+        waiter_accept_told(&g->waiters); /* theirs is in Redis */
         http_server_close_idle(g->server);
     }
     if (busy || !g->closing_idle) {
@@ -364,6 +384,8 @@ static void on_turn(struct ev_loop *loop, ev_prepare *w, int revents)
         batch_close_idle(&g->batches);
         ready_pump(&g->ready, &g->links);
     }
+    if (!list_empty(&g->untold))
+        told_follow(g);
     watch_pressure(g);
     bury(g);
 }
@@ -415,10 +437,13 @@ static int ingest_start(struct child *c, void *state, enum exitcode *code)
     struct batch_options o = batch_options_of(conf);
     batch_set_init(&g->batches, g->loop, &o, &g->budget, on_closed, g);
     waiter_set_init(&g->waiters, g->loop, conf->ack_timeout_ms, on_outcome, g);
+    waiter_set_told_timeout(&g->waiters, conf->delivered_timeout_ms);
     ready_init(&g->ready, g->loop);
     links_init(&g->links);
     list_init(&g->gone_links);
     list_init(&g->aside);
+    list_init(&g->told);
+    list_init(&g->untold);
     list_init(&g->flushes);
     make_counts(g);
     make_server(g);
@@ -450,6 +475,7 @@ static int ingest_reload(struct child *c, const struct conf *old, void *state)
     inflate_set_max(g->inflate, conf->limits_inflated_bytes);
     batch_set_options(&g->batches, &o);
     waiter_set_timeout(&g->waiters, conf->ack_timeout_ms);
+    waiter_set_told_timeout(&g->waiters, conf->delivered_timeout_ms);
     http_server_set_limits(g->server, &limits);
     if (front_reload(g, old) < 0)
         return -1;

@@ -5,6 +5,7 @@
 
 #include <ev.h>
 
+#include "common/base/map.h"
 #include "common/conf/conf.h"
 #include "common/http/server.h"
 #include "common/quarantine/quarantine.h"
@@ -41,6 +42,9 @@ struct ingest {
     struct list flushes;           /* flush.c */
     size_t n_flushes;
     struct list aside; /* batches whose way into the quarantine failed: tried again each beat */
+
+    struct list told, untold; /* told.c */
+    struct map *told_by_id;
 
     ev_prepare turn;   /* the end of each turn of the loop */
     ev_timer pressure; /* how long reading stands still before requests are sent away */

@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/buf.h"
 #include "common/base/id.h"
 
 #define TEXT_TYPE       "text/plain; charset=utf-8"
 #define JSON_TYPE       "application/json; charset=utf-8"
+#define REJECTION_MAX   16384
 #define RETRY_AFTER_MAX 30
 #define RETRY_AFTER_PER 10. /* seconds without progress that add one second to Retry-After */
 
@@ -50,6 +52,37 @@ void reply_ok(struct ingest *g, struct http_request *r, struct source *s, uint32
                                : "ok (%u taken, %u quarantined: %s)";
     int n = snprintf(text, sizeof text, form, accepted, quarantined, event_fault_name(fault));
     send(g, r, s, 200, segment ? JSON_TYPE : TEXT_TYPE, "", text, (size_t)n);
+}
+
+void reply_accepted(struct ingest *g, struct http_request *r, struct source *s, uint32_t accepted)
+{
+    static const char json[] = "{\"success\":true,\"delivered\":false}",
+                      text[] = "accepted (stored, not yet delivered)";
+    metric_add(s->accepted, accepted);
+    if (g->conf->ingest.compat == CONF_COMPAT_SEGMENT)
+        send(g, r, s, 202, JSON_TYPE, "", json, sizeof json - 1);
+    else
+        send(g, r, s, 202, TEXT_TYPE, "", text, sizeof text - 1);
+}
+
+void reply_rejected(struct ingest *g, struct http_request *r, struct source *s, const char *why)
+{
+    bool segment = g->conf->ingest.compat == CONF_COMPAT_SEGMENT;
+    struct buf body;
+    int rc;
+    buf_init(&body, REJECTION_MAX);
+    if (segment)
+        rc = buf_puts(&body, "{\"success\":false,\"message\":") < 0 ||
+                     buf_put_json(&body, why, strlen(why)) < 0 || buf_appendc(&body, '}') < 0
+                 ? -1
+                 : 0;
+    else
+        rc = buf_printf(&body, "not delivered to %s\n", why);
+    if (rc == 0)
+        send(g, r, s, 502, segment ? JSON_TYPE : TEXT_TYPE, "", body.data, body.len);
+    else
+        send(g, r, s, 502, TEXT_TYPE, "", "not delivered\n", 14);
+    buf_fini(&body);
 }
 
 static void send_error(struct ingest *g, struct http_request *r, struct source *s, int status,

@@ -18,6 +18,10 @@ enum reply_busy {
 /* 2xx. quarantined events and the fault of the first are told when there are any. */
 void reply_ok(struct ingest *g, struct http_request *r, struct source *s, uint32_t accepted,
               uint32_t quarantined, enum event_fault fault);
+/* 202: everything is stored or set aside, and not known to be delivered. */
+void reply_accepted(struct ingest *g, struct http_request *r, struct source *s, uint32_t accepted);
+/* 502: a destination has refused it for good; it stands among the failed. why: any text. */
+void reply_rejected(struct ingest *g, struct http_request *r, struct source *s, const char *why);
 void reply_error(struct ingest *g, struct http_request *r, struct source *s, int status, const char *text);
 void reply_not_allowed(struct ingest *g, struct http_request *r, const char *allow);
 void reply_busy(struct ingest *g, struct http_request *r, struct source *s, enum reply_busy why);

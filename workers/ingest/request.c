@@ -222,11 +222,13 @@ static void count_routes(struct taking *t)
 static void take(struct taking *t)
 {
     struct ingest *g = t->g;
-    bool bad = t->first_bad != EVENT_OK, wait = g->conf->ingest.ack == CONF_ACK_QUEUE;
+    int ack = source_ack(t->s, &g->conf->ingest);
+    bool bad = t->first_bad != EVENT_OK, wait = ack != CONF_ACK_MEMORY;
     struct waiter *w = NULL;
     if (wait || bad) {
         w = waiter_new(&g->waiters, t->r, t->s);
         w->accepted = (uint32_t)t->good;
+        w->tell = ack == CONF_ACK_DELIVERED;
         http_request_set_user(t->r, w);
     }
     if (bad && set_aside(t, w) < 0) {

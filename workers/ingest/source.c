@@ -57,6 +57,7 @@ void source_table_set(struct source_table *t, const struct conf *conf)
         if (s == NULL)
             s = add(t, c->id, conf);
         s->enabled = c->enabled;
+        s->ack = c->ack;
         if (c->write_key != NULL && c->write_key[0] != '\0')
             map_put(t->by_key, c->write_key, strlen(c->write_key), s);
     }
@@ -95,6 +96,11 @@ struct source *source_find(struct source_table *t, const char *write_key)
 struct source *source_unknown(struct source_table *t)
 {
     return t->unknown;
+}
+
+int source_ack(const struct source *s, const struct conf_ingest *all)
+{
+    return s->ack == CONF_SOURCE_ACK_INHERIT ? all->ack : s->ack - CONF_SOURCE_ACK_OWN;
 }
 
 void source_count_request(struct source *s, int status, uint64_t duration_us)

@@ -16,6 +16,7 @@ struct source {
     struct list link;
     char *id; /* "" for requests without a known source */
     bool enabled;
+    int ack;                  /* enum conf_source_ack */
     struct batch_lane *lanes; /* one a destination; those of ordered queues stand at their gates */
     struct metric *accepted, *quarantined, *refused, *unrouted, *wire_bytes, *body_bytes, *duration;
     struct source_status {
@@ -35,6 +36,8 @@ void source_table_set(struct source_table *t, const struct conf *conf);
 void source_table_free(struct source_table *t);
 struct source *source_find(struct source_table *t, const char *write_key); /* NULL: no such key */
 struct source *source_unknown(struct source_table *t);
+/* How its senders are answered: enum conf_ack. */
+int source_ack(const struct source *s, const struct conf_ingest *all);
 void source_count_request(struct source *s, int status, uint64_t duration_us);
 
 #endif

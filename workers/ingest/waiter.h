@@ -18,10 +18,12 @@ struct source;
 struct waiter;
 
 enum waiter_outcome {
-    WAITER_DONE,    /* everything is stored or in quarantine */
-    WAITER_FAILED,  /* a part could not be made durable */
-    WAITER_TIMEOUT, /* the outcome is unknown */
-    WAITER_DRAIN,   /* this process ends before the outcome is known */
+    WAITER_DONE,     /* everything is stored or in quarantine */
+    WAITER_FAILED,   /* a part could not be made durable */
+    WAITER_TIMEOUT,  /* the outcome is unknown */
+    WAITER_DRAIN,    /* this process ends before the outcome is known */
+    WAITER_ACCEPTED, /* ack: delivered: everything is kept for good; whether it was delivered is not known */
+    WAITER_REJECTED, /* ack: delivered: stored, and failed for good at a destination: waiter.rejection */
 };
 
 struct waiter_part {
@@ -35,7 +37,12 @@ struct waiter {
     struct source *source;
     double deadline;
     uint32_t outstanding; /* parts, and its maker until waiter_sealed */
+    uint32_t undelivered; /* parts that are stored, and of which it is not known what became of them */
     bool failed;
+    bool tell;       /* stored is not enough: it waits for the delivery */
+    bool unsure;     /* of some part nobody will know */
+    bool is_told;    /* everything is stored: it stands among those that wait for the delivery alone */
+    char *rejection; /* why a destination will not have it; NULL: none said so */
     uint32_t accepted, quarantined; /* events */
     enum event_fault fault;         /* of the first quarantined one */
     struct waiter_part first;       /* saves an allocation in most cases */
@@ -51,6 +58,9 @@ struct waiter_set {
     ev_timer timer;
     double timeout; /* seconds */
     struct list waiting;
+    ev_timer told_timer; /* the same of those whose events are stored and not delivered */
+    double told_timeout;
+    struct list told;
     struct list pool;
     size_t n_pool;
     waiter_answer_fn answer;
@@ -59,11 +69,13 @@ struct waiter_set {
 
 void waiter_set_init(struct waiter_set *s, struct ev_loop *loop, uint64_t timeout_ms, waiter_answer_fn answer,
                      void *arg);
-/* Who waits already is given so much more or less, too. */
+/* Who waits already is given so much more or less, too. told: the time for delivery, behind that for storing. */
 void waiter_set_timeout(struct waiter_set *s, uint64_t timeout_ms);
+void waiter_set_told_timeout(struct waiter_set *s, uint64_t timeout_ms);
 void waiter_set_fini(struct waiter_set *s);
-/* Answers everybody who waits. */
+/* Answers everybody who waits; who waits for the delivery alone is accepted. */
 void waiter_answer_all(struct waiter_set *s, enum waiter_outcome outcome);
+void waiter_accept_told(struct waiter_set *s); /* only the latter */
 
 struct waiter *waiter_new(struct waiter_set *s, struct http_request *r, struct source *source);
 /* w waits for the batch whose parts these are (once a batch). */
@@ -75,7 +87,11 @@ void waiter_release(struct waiter *w, bool failed);
 void waiter_sealed(struct waiter *w);
 /* The client is gone. */
 void waiter_aborted(struct waiter *w);
-/* The batch of these parts is done; the list is empty afterwards. */
+/* The batch of these parts is stored, and what becomes of it will be told: only those who wait for that stay in the list. */
+void waiter_parts_stored(struct list *parts);
+/* It was told: the list is empty afterwards. outcome: DONE, ACCEPTED, or REJECTED for the reason in why. */
+void waiter_parts_delivered(struct list *parts, enum waiter_outcome outcome, const char *why);
+/* The batch of these parts is done, and nobody will tell more; the list is empty afterwards. */
 void waiter_parts_done(struct list *parts, bool failed);
 
 #endif
