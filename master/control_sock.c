@@ -1,4 +1,4 @@
-/* control_sock - see control_sock.h. A verb is a row of the table below. */
+/* control_sock - see control_sock.h. */
 #include "master/control_sock.h"
 
 #include <errno.h>
@@ -20,14 +20,12 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "ipc/chan.h"
+#include "master/control_verb.h"
 #include "master/flush.h"
-#include "master/loglevel.h"
-#include "master/pause.h"
 #include "master/reconcile.h"
 #include "master/reload.h"
 #include "master/slot.h"
 #include "master/state.h"
-#include "master/status.h"
 #include "master/upgrade_state.h"
 
 #define REQUEST_MAX  CONTROL_SOCK_REQUEST_MAX
@@ -57,196 +55,6 @@ struct client {
     bool waits_upgrade;  /* ... or when the upgrade at hand has ended */
     struct reload_wait *reload;
 };
-
-static json_t *refuse(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-static json_t *refuse(int code, const char *fmt, ...)
-{
-    char text[512];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    return json_pack("{s:b,s:i,s:s}", "ok", 0, "code", code, "error", text);
-}
-
-static json_t *okay(void)
-{
-    return json_pack("{s:b}", "ok", 1);
-}
-
-/* ------------------------------------------------------------------ verbs */
-
-static json_t *verb_status(struct master *m, const json_t *request)
-{
-    (void)request;
-    json_t *o = status_json(m);
-    json_object_set_new(o, "ok", json_true());
-    return o;
-}
-
-static const struct kind *named_kind(const json_t *request, json_t **error)
-{
-    const char *name = json_string_value(json_object_get(request, "kind"));
-    const struct kind *k = name != NULL ? kind_find(name) : NULL;
-    *error =
-        k != NULL
-            ? NULL
-            : refuse(EXIT_CODE_USAGE,
-                     "there is no kind of process named \"%s\"; kinds: ingest, delivery, console, program",
-                     name != NULL ? name : "");
-    return k;
-}
-
-static json_t *verb_scale(struct master *m, const json_t *request)
-{
-    json_t *error, *n = json_object_get(request, "n"), *by = json_object_get(request, "by");
-    const struct kind *k = named_kind(request, &error);
-    int done = -1;
-    if (k == NULL)
-        return error;
-    if (m->phase == MASTER_STOPPING)
-        return refuse(EXIT_CODE_TEMP, "it is stopping");
-    if (json_is_true(json_object_get(request, "auto")))
-        done = scale_auto(m, k);
-    else if (json_is_integer(by) && json_integer_value(by) >= -1000 && json_integer_value(by) <= 1000)
-        done = scale_step(m, k, (int)json_integer_value(by));
-    else if (json_is_integer(n) && json_integer_value(n) >= 0 && json_integer_value(n) <= UINT_MAX)
-        done = scale_set(m, k, (unsigned)json_integer_value(n));
-    if (done < 0 && k->exclusive)
-        return refuse(EXIT_CODE_USAGE, "%s cannot be scaled", k->name);
-    if (done < 0)
-        return refuse(EXIT_CODE_USAGE, "%s can have %u to %u processes", k->name, scale_least(k),
-                      scale_most(k));
-    const struct conf_master *c = &m->conf->master;
-    return json_pack("{s:b,s:i,s:I}", "ok", 1, "wanted", (int)m->wanted[kind_id(k)], "wait_ms",
-                     (json_int_t)c->health_boot_ms + (json_int_t)c->drain_ms +
-                         (json_int_t)c->health_kill_grace_ms);
-}
-
-static struct slot *named_program(struct master *m, const char *name)
-{
-    struct slot *s;
-    list_foreach(s, &m->slots, struct slot, link)
-    {
-        const char *own = kind_id(s->kind) == KIND_PROGRAM ? conf_program_slot_name(m->conf, s->index) : NULL;
-        if (own != NULL && strcmp(own, name) == 0)
-            return s;
-    }
-    return NULL;
-}
-
-static json_t *verb_restart(struct master *m, const json_t *request)
-{
-    json_t *error = NULL;
-    const struct kind *k = NULL;
-    if (json_object_get(request, "kind") != NULL && (k = named_kind(request, &error)) == NULL)
-        return error;
-    if (m->phase != MASTER_RUNNING)
-        return refuse(EXIT_CODE_TEMP, "it is still starting, or stopping: try again later");
-    const char *name = json_string_value(json_object_get(request, "name"));
-    struct slot *program =
-        name != NULL && k != NULL && kind_id(k) == KIND_PROGRAM ? named_program(m, name) : NULL;
-    if (name != NULL && program == NULL)
-        return refuse(EXIT_CODE_NOT_RUNNING, "there is no program \"%.60s\"", name);
-    if (program != NULL)
-        reconcile_roll_slot(program);
-    else
-        reconcile_roll(m, k);
-    return okay();
-}
-
-static json_t *verb_stop(struct master *m, const json_t *request)
-{
-    reconcile_stop(m, json_is_true(json_object_get(request, "now")), EXIT_CODE_OK);
-    return json_pack("{s:b,s:i,s:I}", "ok", 1, "pid", (int)getpid(), "drain_ms",
-                     (json_int_t)m->conf->master.drain_ms);
-}
-
-static json_t *verb_dump(struct master *m, const json_t *request)
-{
-    (void)request;
-    status_dump(m);
-    return okay();
-}
-
-static json_t *verb_pause(struct master *m, const json_t *request)
-{
-    const char *name = json_string_value(json_object_get(request, "queue"));
-    const json_t *paused = json_object_get(request, "paused");
-    if (name == NULL || !json_is_boolean(paused))
-        return refuse(EXIT_CODE_USAGE, "queue and paused are needed");
-    if (pause_set(m, name, json_is_true(paused)) < 0)
-        return refuse(EXIT_CODE_USAGE, "there is no destination or takeover named \"%.100s\"", name);
-    return okay();
-}
-
-static json_t *verb_config(struct master *m, const json_t *request)
-{
-    (void)request;
-    struct buf text;
-    json_t *reply = NULL, *conf;
-    buf_init(&text, REPLY_MAX);
-    if (conf_dump(m->conf, false, &text) == 0 && (conf = json_loadb(text.data, text.len, 0, NULL)) != NULL)
-        reply = json_pack("{s:b,s:o}", "ok", 1, "config", conf);
-    buf_fini(&text);
-    return reply != NULL ? reply : refuse(EXIT_CODE_BUG, "the configuration cannot be written out");
-}
-
-/* NULL: it is under way, and the answer comes when it is done. */
-static json_t *verb_upgrade(struct master *m, const json_t *request)
-{
-    char text[UPGRADE_TEXT_MAX];
-    enum exitcode code =
-        upgrade_now(m, json_string_value(json_object_get(request, "binary")), text, sizeof text);
-    if (code != EXIT_CODE_OK)
-        return refuse((int)code, "%s", text);
-    return json_is_false(json_object_get(request, "wait")) ? okay() : NULL;
-}
-
-static const struct {
-    const char *name;
-    json_t *(*fn)(struct master *m, const json_t *request);
-} verbs[] = {
-    {"status", verb_status}, {"scale", verb_scale}, {"restart", verb_restart},
-    {"stop", verb_stop},     {"dump", verb_dump},   {"level", loglevel_answer},
-    {"config", verb_config}, {"pause", verb_pause}, {"upgrade", verb_upgrade},
-    {"flush", NULL},  /* answered when every ingest process has sent on what it holds */
-    {"reload", NULL}, /* answered when it is in force, or has failed */
-};
-
-/* NULL: the answer comes later, by what *later says. */
-enum later { LATER_NOT, LATER_FLUSH, LATER_UPGRADE, LATER_RELOAD };
-
-static json_t *begin_reload(struct client *c, const json_t *request);
-
-static json_t *answer(struct client *c, const char *line, size_t len, enum later *later)
-{
-    json_error_t error;
-    struct master *m = c->sock->master;
-    json_t *request = json_loadb(line, len, JSON_REJECT_DUPLICATES, &error);
-    const char *verb = json_string_value(json_object_get(request, "verb"));
-    json_t *reply = NULL;
-    if (verb == NULL)
-        reply = refuse(EXIT_CODE_USAGE, "send one JSON object a line: {\"verb\":\"status\"}");
-    *later = LATER_NOT;
-    for (size_t i = 0; verb != NULL && reply == NULL && i < sizeof verbs / sizeof *verbs; i++) {
-        if (strcmp(verbs[i].name, verb) != 0)
-            continue;
-        *later = verbs[i].fn != NULL          ? LATER_UPGRADE
-                 : strcmp(verb, "flush") == 0 ? LATER_FLUSH
-                                              : LATER_RELOAD;
-        if (verbs[i].fn != NULL)
-            reply = verbs[i].fn(m, request);
-        else if (*later == LATER_RELOAD)
-            reply = begin_reload(c, request);
-        turn_part(&m->turn, verbs[i].name);
-    }
-    if (reply == NULL && *later == LATER_NOT)
-        reply = refuse(EXIT_CODE_USAGE, "there is no verb \"%.60s\"", verb);
-    json_decref(request);
-    return reply;
-}
 
 /* ------------------------------------------------------------------ clients */
 
@@ -297,19 +105,23 @@ static bool reply_with(struct client *c, json_t *reply)
 }
 
 static void on_flushed(void *arg);
+static json_t *begin_reload(struct client *c, const json_t *request);
 
 static bool serve_line(struct client *c, size_t len)
 {
     struct master *m = c->sock->master;
-    enum later later;
-    json_t *reply = answer(c, c->in.data, len, &later);
-    if (reply != NULL)
-        return reply_with(c, reply);
-    if (later == LATER_FLUSH)
+    enum control_verb_later later;
+    json_error_t error;
+    json_t *request = json_loadb(c->in.data, len, JSON_REJECT_DUPLICATES, &error);
+    json_t *reply = control_verb_answer(m, request, &later);
+    if (later == CONTROL_VERB_FLUSH)
         c->flush = flush_start(m, on_flushed, c);
-    else if (later == LATER_UPGRADE)
+    else if (later == CONTROL_VERB_UPGRADE)
         c->waits_upgrade = true;
-    return true;
+    else if (later == CONTROL_VERB_RELOAD)
+        reply = begin_reload(c, request);
+    json_decref(request);
+    return reply == NULL || reply_with(c, reply);
 }
 
 static bool serve(struct client *c)
@@ -339,7 +151,7 @@ static void on_flushed(void *arg)
 {
     struct client *c = arg;
     c->flush = NULL;
-    answer_late(c, okay());
+    answer_late(c, control_verb_okay());
 }
 
 static void on_reloaded(json_t *outcome, void *arg)
@@ -355,8 +167,9 @@ static json_t *begin_reload(struct client *c, const json_t *request)
     if (json_is_true(json_object_get(request, "dry_run")))
         return reload_preview(m);
     if (!reload_may_be_asked(m))
-        return refuse(EXIT_CODE_TEMP, m->phase == MASTER_STOPPING ? "dray is stopping"
-                                                                  : "an upgrade is under way: ask again");
+        return control_verb_refuse(EXIT_CODE_TEMP, m->phase == MASTER_STOPPING
+                                                       ? "dray is stopping"
+                                                       : "an upgrade is under way: ask again");
     if (json_is_false(json_object_get(request, "wait"))) {
         reload_ask(m);
         return json_pack("{s:b,s:s,s:I}", "ok", 1, "result", "asked", "epoch", (json_int_t)m->epoch);

@@ -190,14 +190,7 @@ void slot_act_cut(struct slot *s)
 
 void slot_act_wait(struct slot *s)
 {
-    const struct conf_master *c = policy(s);
-    struct restart_policy p = {.min_ms = c->restart_min_ms,
-                               .max_ms = c->restart_max_ms,
-                               .healthy_after_ms = c->restart_healthy_after_ms,
-                               .jitter = c->restart_jitter,
-                               .give_up = c->restart_give_up,
-                               .burst = c->restart_burst.count,
-                               .burst_ms = c->restart_burst.period_ms};
+    struct restart_policy p = conf_restart_policy(s->master->conf);
     uint64_t now = s->death.at_ms, up = s->ready_ms != 0 ? now - s->ready_ms + 1 : 0;
     bool killed = WIFSIGNALED(s->death.status) && WTERMSIG(s->death.status) == SIGKILL && !s->signalled;
     uint64_t delay =

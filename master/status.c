@@ -10,7 +10,6 @@
 #include "master/health.h"
 #include "master/listen.h"
 #include "master/pause.h"
-#include "master/procstat.h"
 #include "master/reconcile.h"
 #include "master/reload.h"
 #include "master/slot.h"
@@ -77,7 +76,7 @@ static json_t *process_json(const struct slot *s, uint64_t now)
     json_object_set_new(o, "restarts", integer(s->restarts));
     json_object_set_new(o, "rss_bytes", integer(s->pid != 0 ? (uint64_t)health_resident_bytes(s->pid) : 0));
     json_object_set_new(o, "cpu_ms",
-                        integer(s->pid != 0 ? procstat_cpu_ms(s->pid, kind_id(s->kind) == KIND_PROGRAM) : 0));
+                        integer(s->pid != 0 ? usage_cpu_ms(s->pid, kind_id(s->kind) == KIND_PROGRAM) : 0));
     json_object_set_new(o, "loop_lag_ms", integer(s->beat.loop_lag_ms));
     json_object_set_new(o, "in_hand", integer(s->beat.in_hand));
     json_object_set_new(o, "doing", json_string(s->note));

@@ -43,6 +43,25 @@ int usage_read(pid_t pid, uint64_t *cpu_ms, uint64_t *rss_bytes)
     return usage_parse_stat(text, sysconf(_SC_CLK_TCK), sysconf(_SC_PAGESIZE), cpu_ms, rss_bytes);
 }
 
+uint64_t usage_cpu_ms(pid_t pid, bool children)
+{
+    char path[64];
+    int child;
+    uint64_t sum = 0, cpu, rss;
+    if (usage_read(pid, &cpu, &rss) == 0)
+        sum = cpu;
+    if (!children)
+        return sum;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    FILE *f = fopen(path, "re");
+    while (f != NULL && fscanf(f, "%d", &child) == 1)
+        if (usage_read(child, &cpu, &rss) == 0)
+            sum += cpu;
+    if (f != NULL)
+        fclose(f);
+    return sum;
+}
+
 void usage_begin(struct slot *s)
 {
     s->usage = (struct usage){0};

@@ -2,6 +2,7 @@
 #ifndef DRAY_MASTER_USAGE_H
 #define DRAY_MASTER_USAGE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -25,5 +26,8 @@ void usage_begin(struct slot *s);
 int usage_parse_stat(const char *text, long ticks_per_second, long page_bytes, uint64_t *cpu_ms,
                      uint64_t *rss_bytes);
 int usage_read(pid_t pid, uint64_t *cpu_ms, uint64_t *rss_bytes);
+/* CPU time so far, in steps of the kernel's tick (10 ms); with its children's, of a keeper of programs. 0 when it cannot be
+ * read. */
+uint64_t usage_cpu_ms(pid_t pid, bool children);
 
 #endif

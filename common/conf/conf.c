@@ -71,6 +71,18 @@ unsigned conf_destination_partitions(const struct conf *c, const struct conf_des
     return (unsigned)(d->partitions > 0 ? d->partitions : c->queue.partitions);
 }
 
+struct restart_policy conf_restart_policy(const struct conf *c)
+{
+    const struct conf_master *m = &c->master;
+    return (struct restart_policy){.min_ms = m->restart_min_ms,
+                                   .max_ms = m->restart_max_ms,
+                                   .healthy_after_ms = m->restart_healthy_after_ms,
+                                   .jitter = m->restart_jitter,
+                                   .give_up = m->restart_give_up,
+                                   .burst = m->restart_burst.count,
+                                   .burst_ms = m->restart_burst.period_ms};
+}
+
 const char *conf_destination_queue(const struct conf_destination *d)
 {
     return d->queue[0] != '\0' ? d->queue : d->id;

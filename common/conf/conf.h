@@ -24,6 +24,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/exitcode.h"
+#include "common/base/restart.h"
 
 #define CONF_AUTO     UINT64_MAX
 #define CONF_FILE_MAX (1u << 20) /* bytes of one configuration file */
@@ -249,5 +250,8 @@ char *conf_state_path(const struct conf *c, const char *name, char *dst, size_t 
 #define CONF_REDIS_SOCKET_OWN "redis/sock"
 /* The Redis URL in force: for mode managed, unix://RUN_DIR/redis.sock. Returns dst. */
 char *conf_redis_url(const struct conf *c, char *dst, size_t size);
+
+/* Of master.restart. */
+struct restart_policy conf_restart_policy(const struct conf *c);
 
 #endif

@@ -185,14 +185,7 @@ static void stay_down(struct keeper *k, bool success, const char *state)
 
 static void start_later(struct keeper *k, uint64_t ready_for_ms)
 {
-    const struct conf_master *c = &child_config(k->child)->master;
-    struct restart_policy p = {.min_ms = c->restart_min_ms,
-                               .max_ms = c->restart_max_ms,
-                               .healthy_after_ms = c->restart_healthy_after_ms,
-                               .jitter = c->restart_jitter,
-                               .give_up = c->restart_give_up,
-                               .burst = c->restart_burst.count,
-                               .burst_ms = c->restart_burst.period_ms};
+    struct restart_policy p = conf_restart_policy(child_config(k->child));
     bool killed = !k->last.exited && k->last.code == SIGKILL && !k->killed_by_us;
     uint64_t delay = restart_delay(&k->restart, &p, clock_mono_ms(), ready_for_ms, killed,
                                    (double)id_random_below(1u << 20) / (1u << 20));
