@@ -222,7 +222,6 @@ static uint64_t age_ms(const struct job *j)
 void post_judge(struct job *j, const struct http_answer *a, struct verdict *v)
 {
     struct dest *t = j->lane->dest;
-    struct delivery *d = t->d;
     struct verdict_case c = {.answer = a,
                              .failures = failures_of(j),
                              .age_ms = age_ms(j),
@@ -249,8 +248,6 @@ static void on_done(struct http_call *call, const struct http_answer *a, void *a
         buf_reset(&j->text);
         (void)buf_puts(&j->text, v.action == VERDICT_DONE ? "null" : "the answer could not be kept");
     }
-    if (d->tells_by_id != NULL && v.action == VERDICT_DONE)
-        tell_done(d, j->q.id); /* its result need not be in Redis for that */
     j->delay_ms = v.delay_ms;
     j->front = is_sdks(j);
     settle_job(j, v.action == VERDICT_DONE ? JOB_COMPLETE : v.action == VERDICT_RETRY ? JOB_DELAY : JOB_FAIL);

@@ -167,6 +167,8 @@ void settle_job(struct job *j, enum job_result result)
     j->state = JOB_UNSETTLED;
     if (result == JOB_FAIL)
         say_failed(j);
+    else if (result == JOB_COMPLETE && d->tells_by_id != NULL)
+        tell_done(d, j->q.id); /* its result need not be in Redis for that */
     ahead_count(t);
     if (may_send(j) && !(result == JOB_COMPLETE && ahead_linger(j)))
         settle_send(j);
