@@ -237,7 +237,6 @@ void post_judge(struct job *j, const struct http_answer *a, struct verdict *v)
 static void on_done(struct http_call *call, const struct http_answer *a, void *arg)
 {
     struct job *j = arg;
-    struct delivery *d = j->lane->dest->d;
     struct verdict v;
 
     (void)call;
