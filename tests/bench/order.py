@@ -36,7 +36,8 @@ def leases(r, queue):
 
 def fleet(args, folder, queue):
     sink = e2e.PlainSink(os.path.join(args.build, "release", "dray"))
-    server = RedisServer(maxmemory="12gb", appendfsync="everysec")
+    server = RedisServer(maxmemory="12gb", appendfsync="everysec", auto_aof_rewrite_min_size="256mb",
+                         rdbcompression="no")  # as the managed one
     hosts = [Dray(args.build, name="host%d" % n, variant="release", conf={
         "redis": {"mode": "standalone", "url": server.url, "managed": None}, "log": {"level": "error"},
         "destinations": [{"id": "sink", "url": sink.url + "/"}], "master": {"processes": {"delivery": WORKERS}},
