@@ -34,7 +34,7 @@ static const struct {
     {"ingest: { maxAttempts: 1 }\n", "ingest.maxAttempts: unknown key; did you mean \"queue.max_attempts\"?"},
     {"include: []\n", ":1:1: include: unknown key; known here: node, master, ingest,"},
     {"spool: {}\n", "spool: unknown key"},
-    {"routes: []\n", "routes: unknown key"},
+    {"rutes: []\n", "rutes: unknown key; did you mean \"routes\"?"},
     {"autoscale: []\n", "autoscale: unknown key"},
     {"redis: { sentinel: {} }\n", "redis.sentinel: unknown key"},
     {"ingest: { limits.request: 1MB }\n", "ingest.limits.request: unknown key"},
