@@ -11,7 +11,7 @@ from lib.fake_worker import Worker, events_of
 from lib.wait import wait_for
 
 DESTINATIONS = [{"id": i, "url": "http://127.0.0.1:9/"} for i in ("a", "b", "c")]
-ORDERS = {"id": "orders", "match": {"type": ["track"], "event": "Order *"}, "to": ["b"]}
+ORDERS = {"id": "orders", "match": {"type": ["track"], "event": "Order*"}, "to": ["b"]}
 PAID = {"id": "paid", "match": {"where": ["properties.amount gte 100"]}, "to": ["b", "c"]}
 
 
