@@ -46,8 +46,8 @@ static void move_into(struct conf_place *p, const char *word, size_t at)
 }
 
 /* Something about one word of a list, from its byte `at` on. */
-__attribute__((format(printf, 6, 7))) static void tell_word(const struct subject *s, bool fault, const char *row,
-                                                            size_t word, size_t at, const char *fmt, ...)
+__attribute__((format(printf, 6, 7))) static void
+tell_word(const struct subject *s, bool fault, const char *row, size_t word, size_t at, const char *fmt, ...)
 {
     char path[256], what[512];
     const struct conf_item *item = item_of(s, row);
@@ -128,7 +128,8 @@ static void check_sources(const struct subject *s)
         if (any)
             continue;
         if (g.kind == GLOB_EXACT && near.best != NULL)
-            tell_word(s, true, "match.source", i, 0, "there is no source of this id; did you mean \"%s\"?", near.best);
+            tell_word(s, true, "match.source", i, 0, "there is no source of this id; did you mean \"%s\"?",
+                      near.best);
         else if (g.kind == GLOB_EXACT)
             tell_word(s, true, "match.source", i, 0, "there is no source of this id");
         else
@@ -138,7 +139,8 @@ static void check_sources(const struct subject *s)
 
 static void check_types(const struct subject *s)
 {
-    static const char *const known[] = {"track", "identify", "page", "screen", "group", "alias", "merge", "extract"};
+    static const char *const known[] = {"track", "identify", "page",  "screen",
+                                        "group", "alias",    "merge", "extract"};
     char *const *patterns = s->it->match_type;
     if (!compile_all(s, "match.type", patterns))
         return;
@@ -181,7 +183,8 @@ static void check_to(const struct subject *s)
         if (conf_find_destination(s->c, to[i]) != NULL)
             continue;
         if (near.best != NULL)
-            tell_word(s, true, "to", i, 0, "there is no destination of this id; did you mean \"%s\"?", near.best);
+            tell_word(s, true, "to", i, 0, "there is no destination of this id; did you mean \"%s\"?",
+                      near.best);
         else
             tell_word(s, true, "to", i, 0, "there is no destination of this id");
     }

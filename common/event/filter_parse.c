@@ -14,17 +14,16 @@
 #include "common/base/str.h"
 
 static const char *const ops[FILTER_OPS] = {
-    [FILTER_EQ] = "eq",   [FILTER_NEQ] = "neq", [FILTER_GT] = "gt",
-    [FILTER_GTE] = "gte", [FILTER_LT] = "lt",   [FILTER_LTE] = "lte",
-    [FILTER_IN] = "in",   [FILTER_NIN] = "nin", [FILTER_STARTS] = "startsWith",
+    [FILTER_EQ] = "eq",         [FILTER_NEQ] = "neq",       [FILTER_GT] = "gt",
+    [FILTER_GTE] = "gte",       [FILTER_LT] = "lt",         [FILTER_LTE] = "lte",
+    [FILTER_IN] = "in",         [FILTER_NIN] = "nin",       [FILTER_STARTS] = "startsWith",
     [FILTER_ENDS] = "endsWith", [FILTER_EXISTS] = "exists",
 };
 /* What people write who come from elsewhere. */
 static const struct {
     const char *sign, *op;
-} signs[] = {{"==", "eq"},  {"=", "eq"},   {"!=", "neq"}, {"<>", "neq"}, {">=", "gte"},
-             {"<=", "lte"}, {">", "gt"},   {"<", "lt"},   {"&&", "and"}, {"||", "or"},
-             {"!", "not"},  {"$exist", "exists"}};
+} signs[] = {{"==", "eq"}, {"=", "eq"}, {"!=", "neq"}, {"<>", "neq"}, {">=", "gte"}, {"<=", "lte"},
+             {">", "gt"},  {"<", "lt"}, {"&&", "and"}, {"||", "or"},  {"!", "not"},  {"$exist", "exists"}};
 
 #define OPS_KNOWN "eq, neq, gt, gte, lt, lte, in, nin, startsWith, endsWith, exists"
 
@@ -37,7 +36,8 @@ struct parsing {
     bool failed;
 };
 
-__attribute__((format(printf, 3, 4))) static int fail(struct parsing *x, const char *where, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static int fail(struct parsing *x, const char *where, const char *fmt,
+                                                      ...)
 {
     va_list ap;
     if (x->failed)
@@ -88,7 +88,8 @@ static bool take_word(struct parsing *x, const char *word)
 static long new_node(struct parsing *x, enum filter_op op)
 {
     if (x->f->n_nodes == FILTER_NODES_MAX)
-        return fail(x, x->at, "the condition is too long; at most %d comparisons, and, or, not", FILTER_NODES_MAX);
+        return fail(x, x->at, "the condition is too long; at most %d comparisons, and, or, not",
+                    FILTER_NODES_MAX);
     x->f->nodes[x->f->n_nodes] = (struct filter_node){.op = op};
     return x->f->n_nodes++;
 }
@@ -230,8 +231,9 @@ static int read_path(struct parsing *x, unsigned *slot)
             names[n++] = xstrndup(x->at, len);
             x->at += len;
         } else {
-            found = fail(x, x->at, n > 0 ? "a name is missing behind the dot"
-                                         : "expected a field such as properties.amount, not or (");
+            found = fail(x, x->at,
+                         n > 0 ? "a name is missing behind the dot"
+                               : "expected a field such as properties.amount, not or (");
             break;
         }
         if (*x->at != '.')
@@ -239,8 +241,8 @@ static int read_path(struct parsing *x, unsigned *slot)
         x->at++;
     }
     if (found == 0 && (found = pick_add(x->p, (const char *const *)names, n)) < 0)
-        fail(x, start, "too many different fields in all routes (at most %d), or a name over %d bytes", PICK_FIELDS_MAX,
-             PICK_NAME_MAX - 1);
+        fail(x, start, "too many different fields in all routes (at most %d), or a name over %d bytes",
+             PICK_FIELDS_MAX, PICK_NAME_MAX - 1);
     for (size_t i = 0; i < n; i++)
         free(names[i]);
     *slot = (unsigned)found;
@@ -346,7 +348,8 @@ static long read_unary(struct parsing *x)
 }
 
 /* A chain: each node's right hand is the rest of it. */
-static long read_chain(struct parsing *x, enum filter_op op, const char *word, long (*operand)(struct parsing *))
+static long read_chain(struct parsing *x, enum filter_op op, const char *word,
+                       long (*operand)(struct parsing *))
 {
     long first = operand(x), last = -1;
     while (first >= 0 && take_word(x, word)) {

@@ -124,7 +124,8 @@ bool json_key_is(const struct json_slice *key, const char *name)
 
 /* Goes over what text has in common with the string. Returns how much that is; *p: behind it, *rest: the bytes of the
  * character at which they part (0: the string has ended). */
-static size_t common_part(const char **p, const char *end, const char *text, size_t len, char c[4], size_t *rest)
+static size_t common_part(const char **p, const char *end, const char *text, size_t len, char c[4],
+                          size_t *rest)
 {
     size_t n = 0;
     *rest = 0;

@@ -209,7 +209,8 @@ static void put_field(struct buf *out, const struct json_slice *v)
     if (v->text == NULL)
         (void)buf_puts(out, "it has none");
     else
-        (void)buf_printf(out, "it is %.*s%s", (int)(v->len < 80 ? v->len : 80), v->text, v->len > 80 ? "..." : "");
+        (void)buf_printf(out, "it is %.*s%s", (int)(v->len < 80 ? v->len : 80), v->text,
+                         v->len > 80 ? "..." : "");
 }
 
 bool route_explain(const struct route_table *t, size_t i, const char *source, const struct event *e,

@@ -106,8 +106,7 @@ int check_main(int argc, char **argv)
         fputs(buf_cstr(&errors), stderr);
         if (o.verbosity >= 0)
             fputs(buf_cstr(&warnings), stderr);
-        if (c != NULL && o.verbosity >= 0)
-        {
+        if (c != NULL && o.verbosity >= 0) {
             print_summary(o.config_path, c);
             print_routes(c);
         }

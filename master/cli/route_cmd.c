@@ -90,8 +90,8 @@ static void put_routes_json(const struct asking *a, struct buf *out, const struc
         struct buf why;
         buf_init(&why, WHY_MAX);
         bool wants = explain(a, v, i, &why);
-        (void)buf_printf(out, "%s{\"id\":\"%s\",\"wants\":%s,\"why\":", i > 0 ? "," : "", a->conf->routes[i].id,
-                         wants ? "true" : "false");
+        (void)buf_printf(out, "%s{\"id\":\"%s\",\"wants\":%s,\"why\":", i > 0 ? "," : "",
+                         a->conf->routes[i].id, wants ? "true" : "false");
         (void)buf_put_json(out, buf_cstr(&why), why.len);
         (void)buf_appendc(out, '}');
         buf_fini(&why);
@@ -139,7 +139,8 @@ static void put_text(const struct asking *a, struct buf *out, const struct verdi
             (void)buf_printf(out, "%s%s", comma, a->conf->destinations[i].id);
             comma = ", ";
         }
-    (void)buf_printf(out, "%s%s\n", *comma == ' ' ? " -> nowhere" : "", a->table == NULL ? " (there are no routes)" : "");
+    (void)buf_printf(out, "%s%s\n", *comma == ' ' ? " -> nowhere" : "",
+                     a->table == NULL ? " (there are no routes)" : "");
     for (size_t i = 0; a->table != NULL && i < a->conf->n_routes; i++) {
         (void)buf_printf(out, "   %-20s ", a->conf->routes[i].id);
         (void)explain(a, v, i, out);
@@ -241,7 +242,9 @@ static const char *find_source(const struct conf *c, const char *id)
         return c->sources[0].id;
     if (id != NULL && conf_find_source(c, id) != NULL)
         return id;
-    fprintf(stderr, id == NULL ? "dray route: --source is needed; there are" : "dray route: there is no source %s; there are",
+    fprintf(stderr,
+            id == NULL ? "dray route: --source is needed; there are"
+                       : "dray route: there is no source %s; there are",
             id);
     for (size_t i = 0; i < c->n_sources; i++)
         fprintf(stderr, "%s %s", i > 0 ? "," : "", c->sources[i].id);

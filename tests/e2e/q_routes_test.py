@@ -26,7 +26,7 @@ def test_each_destination_has_its_own_fate(make_dray, make_sink):
     sinks = {name: make_sink() for name in ("good", "hangs", "down", "paused")}
     dray = make_dray(sink=sinks["good"], conf={
         "destinations": [{"id": name, "url": s.url} for name, s in sinks.items()],
-        "delivery": {"timeout": "20s", "connect_timeout": "1s"}, "master": {"processes": {"delivery": 1}},
+        "master": {"processes": {"delivery": 1}},
         "queue": {"backoff": {"delay": "1s", "max": "1s", "jitter": 0}},
         "routes": [{"id": "all", "to": ["good", "hangs", "down"]}, {"id": "also", "match": {"type": "*"}, "to": ["paused"]}]})
     sinks["hangs"].behave(hang=True)
@@ -57,7 +57,8 @@ def test_each_destination_has_its_own_fate(make_dray, make_sink):
 def test_reload_while_events_come(make_dray, make_sink, sink):
     """Events before the answer of the reload go the old way, after it the new one; none is lost between."""
     other = make_sink()
-    old = [{"id": "r", "match": {"where": "userId exists or anonymousId exists"}, "to": ["one"]}]
+    rare = {"id": "rare", "match": {"event": "what nobody sends"}, "to": ["one", "two"]}
+    old = [rare, {"id": "r", "match": {"where": "userId exists or anonymousId exists"}, "to": ["one"]}]
     dray = make_dray(conf={"destinations": [{"id": "one", "url": sink.url}, {"id": "two", "url": other.url}], "routes": old})
     pids = sorted(p["pid"] for p in dray.processes("ingest"))
     over, sent = threading.Event(), set()
@@ -74,7 +75,7 @@ def test_reload_while_events_come(make_dray, make_sink, sink):
     t.start()
     wait_for(lambda: len(sink.ids()) > 50, 20)
     dray.write_config({"destinations": [{"id": "one", "url": sink.url}, {"id": "two", "url": other.url}],
-                       "routes": [{"id": "r", "to": ["two"]}]})
+                       "routes": [rare, {"id": "r", "to": ["two"]}]})
     assert dray.cli("reload").returncode == 0
     after = events(40, 999)
     post(dray, after)

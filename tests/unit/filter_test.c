@@ -333,8 +333,8 @@ static void test_faults(void **state)
     }
 }
 
-static struct filter *compile_repeated(const char *front, const char *piece, size_t n, const char *last, const char *back,
-                                       size_t n_back)
+static struct filter *compile_repeated(const char *front, const char *piece, size_t n, const char *last,
+                                       const char *back, size_t n_back)
 {
     struct pick *p = pick_new();
     struct filter_fault fault;

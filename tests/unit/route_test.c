@@ -4,9 +4,9 @@
 #include "common/event/event.h"
 #include "common/route/route.h"
 
-#define TWO                                                                                                            \
-    "sources: [{ id: web, write_key: k }, { id: app-ios, write_key: l }]\n"                                            \
-    "destinations: [{ id: a, url: \"http://127.0.0.1:1/\" }, { id: b, url: \"http://127.0.0.1:1/\" },\n"               \
+#define TWO                                                                                                  \
+    "sources: [{ id: web, write_key: k }, { id: app-ios, write_key: l }]\n"                                  \
+    "destinations: [{ id: a, url: \"http://127.0.0.1:1/\" }, { id: b, url: \"http://127.0.0.1:1/\" },\n"     \
     "               { id: c, url: \"http://127.0.0.1:1/\" }]\n"
 
 static void test_faults(void **state)
@@ -18,14 +18,19 @@ static void test_faults(void **state)
         {"routes: [{ id: r }]\n", "routes[r].to: must name at least one destination"},
         {"routes: [{ to: a }]\n", "routes[#1].id: "},
         {"routes: [{ id: r, to: a }, { id: r, to: b }]\n", "routes[r].id: another route has the same id"},
-        {"routes: [{ id: r, to: [a, warehous] }]\n", "dray.yaml:4:27: routes[r].to: there is no destination of this id\n"},
-        {"routes: [{ id: r, to: aa }]\n", "dray.yaml:4:23: routes[r].to: there is no destination of this id; did you mean \"a\"?"},
+        {"routes: [{ id: r, to: [a, warehous] }]\n",
+         "dray.yaml:4:27: routes[r].to: there is no destination of this id\n"},
+        {"routes: [{ id: r, to: aa }]\n",
+         "dray.yaml:4:23: routes[r].to: there is no destination of this id; did you mean \"a\"?"},
         {"routes: [{ id: r, match: { source: wep }, to: a }]\n",
          "dray.yaml:4:36: routes[r].match.source: there is no source of this id; did you mean \"web\"?"},
-        {"routes: [{ id: r, match: { source: [web, \"\"] }, to: a }]\n", "match.source: the pattern must not be empty"},
-        {"routes: [{ id: r, match: { event: 'a\\' }, to: a }]\n", "match.event: the pattern ends with a backslash"},
+        {"routes: [{ id: r, match: { source: [web, \"\"] }, to: a }]\n",
+         "match.source: the pattern must not be empty"},
+        {"routes: [{ id: r, match: { event: 'a\\' }, to: a }]\n",
+         "match.event: the pattern ends with a backslash"},
         {"routes: [{ id: r, match: { event: { a: b } }, to: a }]\n", "match.event: expected a list such as"},
-        {"routes: [{ id: r, mach: { event: e }, to: a }]\n", "routes[r].mach: unknown key; did you mean \"match\"?"},
+        {"routes: [{ id: r, mach: { event: e }, to: a }]\n",
+         "routes[r].mach: unknown key; did you mean \"match\"?"},
         {"routes: [{ id: r, match: { events: e }, to: a }]\n", "unknown key; did you mean \"event\"?"},
         {"routes: [{ id: r, sample: 1.5, to: a }]\n", "routes[r].sample: expected a number from 0 to 1"},
         {"routes:\n  - id: r\n    match:\n      where:\n        - properties.a gt 1\n        - properties.b gtt 1\n    to: a\n",
@@ -62,10 +67,12 @@ static void test_dump(void **state)
     struct conf *again = NULL;
     struct buf text;
     buf_init(&text, 1u << 20);
-    expect_ok(t,
-              TWO "routes: [{ id: r, match: { source: web, type: [track], event: [\"Order *\", Signup], where: \"n eq 'x'\" }, "
-                  "to: [a, b], sample: 0.25 }]\n",
-              NULL);
+    expect_ok(
+        t,
+        TWO
+        "routes: [{ id: r, match: { source: web, type: [track], event: [\"Order *\", Signup], where: \"n eq 'x'\" }, "
+        "to: [a, b], sample: 0.25 }]\n",
+        NULL);
     assert_int_equal(conf_dump(t->conf, false, &text), 0);
     assert_int_equal(conf_parse_dump(text.data, text.len, &again, &t->errors), 0);
     assert_int_equal(again->n_routes, 1);
@@ -77,8 +84,8 @@ static void test_dump(void **state)
 }
 
 /* Letters of the destinations that the event goes to. */
-static const char *way(const struct conf *conf, const struct route_table *t, const char *source, const char *type,
-                       const char *text)
+static const char *way(const struct conf *conf, const struct route_table *t, const char *source,
+                       const char *type, const char *text)
 {
     static char out[8];
     struct json_slice slots[PICK_FIELDS_MAX];
@@ -121,18 +128,21 @@ static void test_ways(void **state)
         {"web", NULL, "{\"userId\":\"u\",\"\\u0074ype\":\"tr\\u0061ck\",\"event\":\"\\u004frder x\"}", "ab"},
         {"app-ios", NULL, "{\"userId\":\"u\",\"type\":\"track\",\"event\":\"Order Completed\"}", "b"},
         {"app-ios", NULL, "{\"userId\":\"u\",\"type\":\"identify\"}", ""},
-        {"app-ios", NULL, "{\"userId\":\"u\",\"type\":\"identify\",\"traits\":{\"plan\":\"pro\",\"age\":30}}", "c"},
-        {"app-ios", NULL, "{\"userId\":\"u\",\"type\":\"identify\",\"traits\":{\"plan\":\"pro\",\"age\":17}}", ""},
+        {"app-ios", NULL, "{\"userId\":\"u\",\"type\":\"identify\",\"traits\":{\"plan\":\"pro\",\"age\":30}}",
+         "c"},
+        {"app-ios", NULL, "{\"userId\":\"u\",\"type\":\"identify\",\"traits\":{\"plan\":\"pro\",\"age\":17}}",
+         ""},
         {"web", NULL, "{\"userId\":\"u\",\"traits\":{\"plan\":\"pro\",\"age\":18}}", "ac"},
         {"web", NULL, "{\"userId\":\"u\",\"traits\":{\"plan\":\"free\",\"age\":18}}", "a"},
     };
-    expect_ok(t,
-              TWO "routes:\n"
-                  "  - { id: web, match: { source: web }, to: a }\n"
-                  "  - { id: orders, match: { type: track, event: [\"Order *\", \"Cart *\"] }, to: [b] }\n"
-                  "  - { id: pros, match: { where: [\"traits.plan eq 'pro'\", \"traits.age gte 18\"] }, to: [c] }\n"
-                  "  - { id: again, match: { source: \"we?\" }, to: [a] }\n",
-              NULL);
+    expect_ok(
+        t,
+        TWO "routes:\n"
+            "  - { id: web, match: { source: web }, to: a }\n"
+            "  - { id: orders, match: { type: track, event: [\"Order *\", \"Cart *\"] }, to: [b] }\n"
+            "  - { id: pros, match: { where: [\"traits.plan eq 'pro'\", \"traits.age gte 18\"] }, to: [c] }\n"
+            "  - { id: again, match: { source: \"we?\" }, to: [a] }\n",
+        NULL);
     struct route_table *table = route_table_new(t->conf);
     for (size_t i = 0; i < COUNT(rows); i++) {
         const char *to = way(t->conf, table, rows[i].source, rows[i].type, rows[i].event);

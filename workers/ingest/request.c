@@ -145,7 +145,8 @@ static bool refuse_whole(struct taking *t)
     const struct conf_ingest *c = &t->g->conf->ingest;
     size_t big = t->big + t->g->body.n_surplus;
     enum reply_busy why;
-    if (t->invalid > 0 && (c->invalid_event == CONF_BAD_EVENT_REJECT || (t->good + t->unrouted == 0 && big == 0))) {
+    if (t->invalid > 0 &&
+        (c->invalid_event == CONF_BAD_EVENT_REJECT || (t->good + t->unrouted == 0 && big == 0))) {
         reply_error(t->g, t->r, t->s, 400, event_fault_text(t->first_invalid));
     } else if (big > 0 && c->oversize_event == CONF_BAD_EVENT_REJECT) {
         enum event_fault f = t->big > 0 ? EVENT_TOO_BIG : EVENT_TOO_MANY;

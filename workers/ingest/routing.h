@@ -18,14 +18,14 @@ struct routing {
     struct metrics *metrics;
     struct routing_series *series; /* of each route and destination */
 
-    struct route_set of_source;  /* of the request at hand */
-    struct route_set *sets;      /* of its events, as they stand in the body */
+    struct route_set of_source; /* of the request at hand */
+    struct route_set *sets;     /* of its events, as they stand in the body */
     size_t cap;
-    size_t copies, bytes;        /* of its good events, at all destinations: events, and their text */
-    uint32_t *copies_to;         /* by destination */
-    uint32_t *wanted_by;         /* by route */
+    size_t copies, bytes; /* of its good events, at all destinations: events, and their text */
+    uint32_t *copies_to;  /* by destination */
+    uint32_t *wanted_by;  /* by route */
 
-    uint64_t unrouted, told;     /* since the start; when it was last said in the log */
+    uint64_t unrouted, told; /* since the start; when it was last said in the log */
     double told_at;
 };
 
