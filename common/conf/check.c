@@ -10,7 +10,7 @@
 #include "common/base/user.h"
 
 #define RUN_NAME_MAX 16       /* longest name of a socket in run_dir, with its slash: "/control.sock" */
-#define ALONE        SIZE_MAX /* not an element of a list */
+#define ALONE        CONF_ALONE /* not an element of a list */
 #define MEMORY_LEAST (32ull << 20)
 #define MEMORY_ASIDE (64ull << 20) /* what an ingest process needs beside ingest.memory */
 
@@ -391,6 +391,7 @@ static void check_lists(struct conf_layers *l, const struct conf *c)
     for (size_t i = 0; i < c->n_takeovers; i++)
         check_takeover(l, c, i);
     conf_check_routes(l, c);
+    conf_check_intake(l, c);
     conf_check_programs(l, c);
     conf_check_delivery(l, c);
     if (c->n_sources == 0)

@@ -194,7 +194,11 @@ const char *conf_check_pem_key(const char *text);
 const char *conf_check_pem_pair(const char *cert, const char *key);
 /* check_route.c: the same for the list routes. */
 void conf_check_routes(struct conf_layers *l, const struct conf *c);
-/* For all: a fault of one key of a list's element, unless its value was told to be wrong already; what NULL: none. */
+/* check_intake.c: who may send, and from where. */
+void conf_check_intake(struct conf_layers *l, const struct conf *c);
+/* For all: a fault of one key of a list's element (CONF_ALONE: of a plain section), unless its value was told to be wrong
+ * already; what NULL: none. */
+#define CONF_ALONE SIZE_MAX
 void conf_check_tell(struct conf_layers *l, const char *section, const char *id, size_t element,
                      const char *row, const char *what);
 /* check_tls.c: certificates and keys of one element of a list; PEM, "" = none, and the rows that they stand in. */

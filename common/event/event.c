@@ -10,6 +10,8 @@
 
 #include "common/base/clock.h"
 #include "common/base/id.h"
+#include "common/event/event_merge.h"
+#include "common/event/event_time.h"
 
 static const struct {
     const char *name, *text;
@@ -44,6 +46,9 @@ static const char *const names[EVENT_FIELDS] = {
     [EVENT_RECEIVED_AT] = "receivedAt",
     [EVENT_REQUEST_IP] = "request_ip",
     [EVENT_WRITE_KEY] = "writeKey",
+    [EVENT_SENT_AT] = "sentAt",
+    [EVENT_CONTEXT] = "context",
+    [EVENT_INTEGRATIONS] = "integrations",
 };
 
 /* The field of this key, or EVENT_FIELDS. */
@@ -58,11 +63,13 @@ static enum event_field field_of(const struct json_slice *key, bool escaped)
     static const unsigned char by_length[20][3] = {
         /* length of the name: the fields of that length, + 1 */
         [4] = {EVENT_TYPE + 1},
-        [6] = {EVENT_USER_ID + 1},
+        [6] = {EVENT_USER_ID + 1, EVENT_SENT_AT + 1},
+        [7] = {EVENT_CONTEXT + 1},
         [8] = {EVENT_WRITE_KEY + 1},
         [9] = {EVENT_MESSAGE_ID + 1, EVENT_TIMESTAMP + 1},
         [10] = {EVENT_RECEIVED_AT + 1, EVENT_REQUEST_IP + 1},
         [11] = {EVENT_ANONYMOUS_ID + 1},
+        [12] = {EVENT_INTEGRATIONS + 1},
         [17] = {EVENT_ORIGINAL_TIMESTAMP + 1},
     };
     uint32_t len = key->len - 2;
@@ -152,7 +159,7 @@ enum event_fault event_check_scanned(const struct event *e, const struct event_c
         *key = '\0';
     if (e->value.type != JSON_OBJECT)
         return EVENT_NOT_OBJECT;
-    if (c->max_bytes > 0 && e->value.len > c->max_bytes)
+    if (c->max_bytes > 0 && e->value.len + c->grow > c->max_bytes)
         return EVENT_TOO_BIG;
     if (given(e, EVENT_USER_ID))
         copy_key(&e->field[EVENT_USER_ID], key, key_size);
@@ -168,10 +175,17 @@ struct plan {
     bool cut[EVENT_FIELDS], add[EVENT_FIELDS];
 };
 
+/* What is neither object nor null is the sender's own affair. */
+static bool may_merge(const struct event *e, enum event_field f)
+{
+    const struct json_slice *own = &e->field[f];
+    return own->text == NULL || own->type == JSON_OBJECT || own->type == JSON_NULL;
+}
+
 static void plan_make(const struct event *e, const struct event_context *c, struct plan *p)
 {
     static const enum event_field filled[] = {EVENT_MESSAGE_ID, EVENT_ORIGINAL_TIMESTAMP, EVENT_RECEIVED_AT,
-                                              EVENT_REQUEST_IP};
+                                              EVENT_REQUEST_IP, EVENT_TIMESTAMP};
     memset(p, 0, sizeof *p);
     p->cut[EVENT_WRITE_KEY] = e->field[EVENT_WRITE_KEY].text != NULL;
     for (size_t i = 0; i < sizeof filled / sizeof *filled; i++) {
@@ -184,6 +198,9 @@ static void plan_make(const struct event *e, const struct event_context *c, stru
         p->add[EVENT_TYPE] = type->text == NULL || type->type != JSON_STRING ||
                              json_text(type, text, sizeof text) < 0 || strcmp(text, c->type) != 0;
     }
+    p->add[EVENT_SENT_AT] = c->sent_at.text != NULL && !given(e, EVENT_SENT_AT);
+    p->add[EVENT_CONTEXT] = c->context.text != NULL && may_merge(e, EVENT_CONTEXT);
+    p->add[EVENT_INTEGRATIONS] = c->integrations.text != NULL && may_merge(e, EVENT_INTEGRATIONS);
     for (unsigned f = 0; f < EVENT_FIELDS; f++)
         p->cut[f] |= p->add[f] && e->field[f].text != NULL;
 }
@@ -275,12 +292,69 @@ static int add_member(struct buf *out, long *members, enum event_field f, const 
     return 0;
 }
 
+static int add_merged(const struct event *e, struct buf *out, long *members, enum event_field f,
+                      const struct json_slice *common)
+{
+    const struct json_slice *own = &e->field[f];
+    if (own->type != JSON_OBJECT || own->text == NULL)
+        return add_member(out, members, f, common->text, common->len);
+    if (add_member(out, members, f, "{", 1) < 0)
+        return -1;
+    out->len--; /* the brace was for the name's sake */
+    return event_merge_write(own, common, out);
+}
+
+/* The time of a field, as it stands or as it is added; false: not known. */
+static bool time_of(const struct event *e, enum event_field f, uint64_t *ms)
+{
+    return e->field[f].text != NULL && event_time_parse(&e->field[f], ms) == 0;
+}
+
+/* rudder-server f2655fbbe, enhanceWithTimeFields: what the sender's clock says, moved to ours. */
+static int add_timestamp(const struct event *e, const struct event_context *c, struct buf *out, long *members)
+{
+    uint64_t received, sent, original;
+    char text[CLOCK_TEXT_SIZE];
+    if (!time_of(e, EVENT_RECEIVED_AT, &received))
+        received = c->received_ms;
+    if (!time_of(e, EVENT_ORIGINAL_TIMESTAMP, &original))
+        original = sent = received;
+    else if (!time_of(e, EVENT_SENT_AT, &sent))
+        sent = c->sent_at.text != NULL ? c->sent_ms : received;
+    int64_t ms = (int64_t)(received - (sent - original));
+    return add_member(out, members, EVENT_TIMESTAMP,
+                      clock_format_wall(ms < 0 ? received : (uint64_t)ms, text), 0);
+}
+
+/* What an event takes over from its batch. */
+static int write_of_batch(const struct event *e, const struct event_context *c, const struct plan *p,
+                          struct buf *out, long *members)
+{
+    if (p->add[EVENT_SENT_AT] && add_member(out, members, EVENT_SENT_AT, c->sent_at.text, c->sent_at.len) < 0)
+        return -1;
+    if (p->add[EVENT_CONTEXT] && add_merged(e, out, members, EVENT_CONTEXT, &c->context) < 0)
+        return -1;
+    return p->add[EVENT_INTEGRATIONS] ? add_merged(e, out, members, EVENT_INTEGRATIONS, &c->integrations) : 0;
+}
+
+static int add_original(const struct event *e, const struct plan *p, struct buf *out, long *members,
+                        const char *received)
+{
+    const struct json_slice *original = NULL, *timestamp = &e->field[EVENT_TIMESTAMP];
+    if (given(e, EVENT_TIMESTAMP) && (timestamp->type == JSON_STRING || timestamp->type == JSON_NUMBER))
+        original = timestamp;
+    else if (!p->add[EVENT_RECEIVED_AT])
+        original = &e->field[EVENT_RECEIVED_AT];
+    return original != NULL
+               ? add_member(out, members, EVENT_ORIGINAL_TIMESTAMP, original->text, original->len)
+               : add_member(out, members, EVENT_ORIGINAL_TIMESTAMP, received, 0);
+}
+
 static int write_added(const struct event *e, const struct event_context *c, const struct plan *p,
                        struct buf *out, long members)
 {
     char uuid[UUID_SIZE], made[CLOCK_TEXT_SIZE];
     const char *received = c->received_at;
-    const struct json_slice *original = NULL; /* what originalTimestamp takes its value from */
     if (p->add[EVENT_TYPE] && add_member(out, &members, EVENT_TYPE, c->type, 0) < 0)
         return -1;
     if (p->add[EVENT_MESSAGE_ID]) {
@@ -294,16 +368,11 @@ static int write_added(const struct event *e, const struct event_context *c, con
         return -1;
     if (p->add[EVENT_REQUEST_IP] && add_member(out, &members, EVENT_REQUEST_IP, c->request_ip, 0) < 0)
         return -1;
-    if (!p->add[EVENT_ORIGINAL_TIMESTAMP])
-        return 0;
-    const struct json_slice *timestamp = &e->field[EVENT_TIMESTAMP];
-    if (given(e, EVENT_TIMESTAMP) && (timestamp->type == JSON_STRING || timestamp->type == JSON_NUMBER))
-        original = timestamp;
-    else if (!p->add[EVENT_RECEIVED_AT])
-        original = &e->field[EVENT_RECEIVED_AT];
-    return original != NULL
-               ? add_member(out, &members, EVENT_ORIGINAL_TIMESTAMP, original->text, original->len)
-               : add_member(out, &members, EVENT_ORIGINAL_TIMESTAMP, received, 0);
+    if (p->add[EVENT_ORIGINAL_TIMESTAMP] && add_original(e, p, out, &members, received) < 0)
+        return -1;
+    if (p->add[EVENT_TIMESTAMP] && add_timestamp(e, c, out, &members) < 0)
+        return -1;
+    return write_of_batch(e, c, p, out, &members);
 }
 
 int event_write_scanned(const struct event *e, const struct event_context *c, struct buf *out)

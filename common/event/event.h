@@ -38,6 +38,11 @@ struct event_context {
         received_at; /* the same as text (clock_format_wall), made once a request; NULL: made here for each event */
     const char *request_ip; /* NULL: not known */
     size_t max_bytes;       /* limits.event; 0: no limit */
+    /* What stood beside `batch` and holds for each event in it; text NULL: nothing. The first two are objects that fit
+     * (event_merge.h), the third is a time that event_time_parse takes. */
+    struct json_slice context, integrations, sent_at;
+    uint64_t sent_ms; /* the third */
+    size_t grow;      /* bytes that an event may grow by the first two */
 };
 
 /* The members of an event that mean something here. */
@@ -51,6 +56,9 @@ enum event_field {
     EVENT_RECEIVED_AT,
     EVENT_REQUEST_IP,
     EVENT_WRITE_KEY,
+    EVENT_SENT_AT,
+    EVENT_CONTEXT,
+    EVENT_INTEGRATIONS,
     EVENT_FIELDS
 };
 
@@ -73,7 +81,8 @@ enum event_fault event_check_scanned(const struct event *e, const struct event_c
                                      size_t key_size);
 /* Appends the event as it is stored: its own text less writeKey, with type forced where the endpoint says so, and, where
  * they are absent or blank, messageId (a new uuid), receivedAt, request_ip, originalTimestamp (= timestamp, else
- * receivedAt). Only for what event_check_scanned passed. 0, or -1 with EMSGSIZE or ENOMEM (out as it was). */
+ * receivedAt), timestamp (receivedAt - (sentAt - originalTimestamp), so that the sender's clock does not matter), and what
+ * c has of the batch: sentAt, and the members of context and integrations that its own ones lack. Only for what event_check_scanned passed. 0, or -1 with EMSGSIZE or ENOMEM (out as it was). */
 int event_write_scanned(const struct event *e, const struct event_context *c, struct buf *out);
 
 /* The same on one value that was validated before, at the price of a second pass. */

@@ -106,7 +106,7 @@ static void on_accept(struct ev_loop *loop, ev_io *w, int revents)
         int fd = accept4(w->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             if (s->n_conns < s->limits.connections || make_room(s, l, fd))
-                http_conn_new(s, fd, (struct sockaddr *)&sa, l->tls);
+                http_conn_new(l, fd, (struct sockaddr *)&sa);
         } else if (errno == EMFILE || errno == ENFILE) {
             if (!shed(s, l))
                 return;
@@ -214,6 +214,7 @@ int http_server_listen(struct http_server *s, int fd, const char *name)
         return -1;
     struct http_listener *l = xcalloc(1, sizeof *l);
     l->server = s;
+    l->number = s->n_listeners++;
     str_copy(l->name, name, sizeof l->name);
     list_push_back(&s->listeners, &l->link);
     ev_io_init(&l->io, on_accept, fd, EV_READ);

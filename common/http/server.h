@@ -97,6 +97,9 @@ const char *http_request_header(const struct http_request *r,
 size_t http_request_headers(const struct http_request *r, const struct http_header **out);
 const char *http_request_body(const struct http_request *r, size_t *len);
 const char *http_request_peer(const struct http_request *r); /* "203.0.113.9" or "unix" */
+/* Which listening socket it came by: 0, 1 ... in the order of http_server_listen. */
+unsigned http_request_listener(const struct http_request *r);
+const char *http_request_origin(const struct http_request *r); /* its Origin header, or NULL */
 void http_request_set_user(struct http_request *r, void *user);
 void *http_request_user(const struct http_request *r);
 /* Frees the body early (its bytes are counted back); http_request_body is empty afterwards. */
@@ -113,6 +116,9 @@ void http_cut(struct http_request *r);
 
 /* Decodes one query or form parameter (percent and plus) into dst; false when it is not there or too long. */
 bool http_query_get(const char *query, const char *name, char *dst, size_t size);
+/* The next parameter, decoded, texts ended by NUL (what follows a NUL inside is not seen); *query goes on behind it. False
+ * at the end. Both are "" for one that does not fit. */
+bool http_query_next(const char **query, char *name, size_t name_size, char *value, size_t value_size);
 const char *http_status_text(int status);
 
 #endif

@@ -249,11 +249,14 @@ static void name_peer(const struct sockaddr *sa, char *dst, size_t size)
     }
 }
 
-void http_conn_new(struct http_server *s, int fd, const struct sockaddr *sa, struct http_tls *tls)
+void http_conn_new(const struct http_listener *l, int fd, const struct sockaddr *sa)
 {
+    struct http_server *s = l->server;
+    struct http_tls *tls = l->tls;
     struct http_conn *c = xcalloc(1, sizeof *c);
     int on = 1;
     c->server = s;
+    c->listener = l->number;
     c->fresh = true;
     c->drop_left = HTTP_LINGER_BYTES;
     c->timer_kind = HTTP_TIMER_NONE;

@@ -184,6 +184,7 @@ static bool host_is_plain(const struct http_header *h)
 
 struct framing {
     uint64_t length;
+    size_t origin; /* number of that header, from 1; 0: none */
     bool has_length, chunked, wants_continue;
 };
 
@@ -214,6 +215,10 @@ static int read_framing(struct http_header *headers, size_t n, bool http10, stru
         case 'h':
             if (header_is(h, "host", 4))
                 status = ++hosts > 1 || !host_is_plain(h) ? 400 : 0;
+            break;
+        case 'o':
+            if (f->origin == 0 && header_is(h, "origin", 6))
+                f->origin = i + 1;
             break;
         case 't':
             if (header_is(h, "transfer-encoding", 17)) {
@@ -317,6 +322,7 @@ struct http_request *http_head_parse(struct http_conn *c, const char *p, size_t 
     r->head_only = parser.method == HTTP_HEAD;
     r->closes = !llhttp_should_keep_alive(&parser);
     r->chunked = f.chunked;
+    r->origin = f.origin > 0 ? r->headers[f.origin - 1].value : NULL;
     r->body_want = f.length;
     r->wants_continue = f.wants_continue && (f.chunked || f.length > 0);
     return r;

@@ -85,6 +85,7 @@ struct http_conn {
     uint8_t timer_kind;
     uint8_t blank_lines;
     bool eof, linger, doomed, fresh;
+    unsigned listener; /* its number: the listener itself may be gone */
     char peer[46];
 };
 
@@ -93,6 +94,7 @@ struct http_request {
     struct list link;
     void *user;
     const char *method, *path, *query;
+    const char *origin; /* NULL: none */
     struct http_header *headers;
     size_t n_headers;
     char *body;
@@ -111,6 +113,7 @@ struct http_listener {
     struct list link;
     struct http_server *server;
     struct http_tls *tls; /* NULL: plain */
+    unsigned number; /* in the order of http_server_listen */
     char name[64];
 };
 
@@ -127,6 +130,7 @@ struct http_server {
     ev_timer rate_timer; /* limits.min_rate is looked at; active while a request is only partly there */
     ev_timer rest_timer; /* out of descriptors: when connections are taken again */
     unsigned n_conns, open;
+    unsigned n_listeners; /* that there ever were */
     bool paused, draining, closing_idle;
     int reserve_fd;
     double refused_log_at;
@@ -137,8 +141,7 @@ struct http_server {
 };
 
 /* server_conn.c */
-/* tls NULL: plain. */
-void http_conn_new(struct http_server *s, int fd, const struct sockaddr *sa, struct http_tls *tls);
+void http_conn_new(const struct http_listener *l, int fd, const struct sockaddr *sa);
 void http_conn_destroy(struct http_conn *c);
 /* Brings a connection to rest: writes, goes on with what was read, closes, waits for what it needs, sets its timer. */
 void http_conn_settle(struct http_conn *c);

@@ -84,6 +84,16 @@ const char *http_request_peer(const struct http_request *r)
     return r->conn->peer;
 }
 
+unsigned http_request_listener(const struct http_request *r)
+{
+    return r->conn->listener;
+}
+
+const char *http_request_origin(const struct http_request *r)
+{
+    return r->origin;
+}
+
 void http_request_set_user(struct http_request *r, void *user)
 {
     r->user = user;
@@ -130,6 +140,26 @@ static long decode(const char **p, bool name, char *dst, size_t size)
         return -1;
     dst[n] = '\0';
     return (long)n;
+}
+
+bool http_query_next(const char **query, char *name, size_t name_size, char *value, size_t value_size)
+{
+    const char *p = *query;
+    p += strspn(p, "&");
+    if (*p == '\0') {
+        *query = p;
+        return false;
+    }
+    bool fits = decode(&p, true, name, name_size) >= 0;
+    *value = '\0';
+    if (*p == '=') {
+        p++;
+        fits = decode(&p, false, value, value_size) >= 0 && fits;
+    }
+    if (!fits)
+        *name = *value = '\0';
+    *query = p;
+    return true;
 }
 
 bool http_query_get(const char *query, const char *name, char *dst, size_t size)

@@ -185,7 +185,7 @@ def test_routes(master):
     with Client(master.address(), key="KEY") as c:
         assert c.get("/nothing").status == 404
         a = c.get("/v1/batch")
-        assert (a.status, a.headers["allow"]) == (405, "POST")
+        assert (a.status, a.headers["allow"]) == (405, "POST, OPTIONS")
         assert c.get("/health").json()["server"] == "UP"
         master.send("HEALTH", False, "{}")
         wait_for(lambda: c.get("/health").status == 503, 5)

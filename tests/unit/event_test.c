@@ -76,7 +76,8 @@ static const struct event_context from_ip = {
     .received_ms = NOW_MS, .received_at = NOW_TEXT, .request_ip = "203.0.113.9"};
 static const struct event_context track = {.type = "track", .received_ms = NOW_MS};
 
-#define FULL  "\"messageId\":\"m\",\"receivedAt\":\"r\",\"originalTimestamp\":\"o\""
+#define FULL  "\"messageId\":\"m\",\"receivedAt\":\"r\",\"originalTimestamp\":\"o\",\"timestamp\":\"t\""
+#define LATE  ",\"timestamp\":\"" NOW_TEXT "\"" /* nothing better is known */
 #define ADDED "\"receivedAt\":\"" NOW_TEXT "\""
 
 static const struct {
@@ -89,9 +90,9 @@ static const struct {
     {"{ \"a\" : 1.50e+1 ,\n" FULL "\t}", &inside, "{ \"a\" : 1.50e+1 ,\n" FULL "\t}"},
     /* added in front of the brace */
     {"{\"messageId\":\"m\",\"originalTimestamp\":\"o\"}", &inside,
-     "{\"messageId\":\"m\",\"originalTimestamp\":\"o\"," ADDED "}"},
+     "{\"messageId\":\"m\",\"originalTimestamp\":\"o\"," ADDED LATE "}"},
     {"{\"messageId\":\"m\",\"originalTimestamp\":\"o\" }", &inside,
-     "{\"messageId\":\"m\",\"originalTimestamp\":\"o\" ," ADDED "}"},
+     "{\"messageId\":\"m\",\"originalTimestamp\":\"o\" ," ADDED LATE "}"},
     {"{\"messageId\":\"m\",\"receivedAt\":\"r\",\"timestamp\":\"t\"}", &inside,
      "{\"messageId\":\"m\",\"receivedAt\":\"r\",\"timestamp\":\"t\",\"originalTimestamp\":\"t\"}"},
     {"{\"messageId\":\"m\",\"receivedAt\":\"r\",\"timestamp\":17}", &inside,
@@ -99,9 +100,9 @@ static const struct {
     {"{\"messageId\":\"m\",\"receivedAt\":\"r\",\"timestamp\":{}}", &inside,
      "{\"messageId\":\"m\",\"receivedAt\":\"r\",\"timestamp\":{},\"originalTimestamp\":\"r\"}"},
     {"{\"messageId\":\"m\",\"receivedAt\":\"r\"}", &inside,
-     "{\"messageId\":\"m\",\"receivedAt\":\"r\",\"originalTimestamp\":\"r\"}"},
+     "{\"messageId\":\"m\",\"receivedAt\":\"r\",\"originalTimestamp\":\"r\"" LATE "}"},
     {"{\"messageId\":\"m\"}", &inside,
-     "{\"messageId\":\"m\"," ADDED ",\"originalTimestamp\":\"" NOW_TEXT "\"}"},
+     "{\"messageId\":\"m\"," ADDED ",\"originalTimestamp\":\"" NOW_TEXT "\"" LATE "}"},
     {"{" FULL "}", &from_ip, "{" FULL ",\"request_ip\":\"203.0.113.9\"}"},
     {"{" FULL ",\"request_ip\":\"10.1.1.1\"}", &from_ip, "{" FULL ",\"request_ip\":\"10.1.1.1\"}"},
     {"{\"request_ip\":\"\"," FULL "}", &from_ip, "{" FULL ",\"request_ip\":\"203.0.113.9\"}"},
@@ -120,15 +121,15 @@ static const struct {
     {"{" FULL ",\"writekey\":1}", &inside, "{" FULL ",\"writekey\":1}"},
     /* blank is replaced */
     {"{\"messageId\":\"m\",\"receivedAt\":null,\"originalTimestamp\":\"\"}", &inside,
-     "{\"messageId\":\"m\"," ADDED ",\"originalTimestamp\":\"" NOW_TEXT "\"}"},
+     "{\"messageId\":\"m\"," ADDED ",\"originalTimestamp\":\"" NOW_TEXT "\"" LATE "}"},
     {"{\"receivedAt\":\"  \",\"originalTimestamp\":\"\",\"messageId\":\"m\"}", &inside,
-     "{\"messageId\":\"m\"," ADDED ",\"originalTimestamp\":\"" NOW_TEXT "\"}"},
+     "{\"messageId\":\"m\"," ADDED ",\"originalTimestamp\":\"" NOW_TEXT "\"" LATE "}"},
     {"{\"receivedAt\":\"x\",\"receivedAt\":\"\",\"originalTimestamp\":\"o\",\"messageId\":\"m\"}", &inside,
-     "{\"originalTimestamp\":\"o\",\"messageId\":\"m\"," ADDED "}"},
+     "{\"originalTimestamp\":\"o\",\"messageId\":\"m\"," ADDED LATE "}"},
     {"{\"receivedAt\":\"\",\"receivedAt\":\"x\",\"originalTimestamp\":\"o\",\"messageId\":\"m\"}", &inside,
-     "{\"receivedAt\":\"\",\"receivedAt\":\"x\",\"originalTimestamp\":\"o\",\"messageId\":\"m\"}"},
+     "{\"receivedAt\":\"\",\"receivedAt\":\"x\",\"originalTimestamp\":\"o\",\"messageId\":\"m\"" LATE "}"},
     {"{\"messageId\":7,\"receivedAt\":\"r\",\"originalTimestamp\":\"o\"}", &inside,
-     "{\"messageId\":7,\"receivedAt\":\"r\",\"originalTimestamp\":\"o\"}"},
+     "{\"messageId\":7,\"receivedAt\":\"r\",\"originalTimestamp\":\"o\"" LATE "}"},
     /* the type of a verb endpoint */
     {"{" FULL "}", &track, "{" FULL ",\"type\":\"track\"}"},
     {"{\"type\":\"track\"," FULL "}", &track, "{\"type\":\"track\"," FULL "}"},

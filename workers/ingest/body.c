@@ -48,7 +48,7 @@ static void forget_events(struct body *b)
 static void start(struct body *b, struct json_scan *s, const char *text, size_t len)
 {
     forget_events(b);
-    b->write_key.len = 0;
+    b->write_key.len = b->context.len = b->integrations.len = b->sent_at.len = 0;
     json_scan_init(s, text, len);
 }
 
@@ -101,6 +101,18 @@ static int scan_elements(struct body *b, struct json_scan *s)
     return r;
 }
 
+static void keep_member(struct body *b, const struct json_slice *key, const struct json_slice *value)
+{
+    if (json_key_is(key, "writeKey"))
+        b->write_key = *value;
+    else if (json_key_is(key, "context"))
+        b->context = *value;
+    else if (json_key_is(key, "integrations"))
+        b->integrations = *value;
+    else if (json_key_is(key, "sentAt"))
+        b->sent_at = *value;
+}
+
 static int scan_members(struct body *b, struct json_scan *s)
 {
     struct json_slice key, value;
@@ -118,8 +130,8 @@ static int scan_members(struct body *b, struct json_scan *s)
             return -1;
         if (batch)
             forget_events(b); /* not an array: as good as none */
-        else if (json_key_is(&key, "writeKey"))
-            b->write_key = value;
+        else
+            keep_member(b, &key, &value);
     }
     return r;
 }

@@ -1,6 +1,6 @@
 /* body - the events in the text of a request, validated and indexed in one pass. Pure.
  *
- * Slices point into the text. Members other than `batch` and `writeKey` are validated and left alone. */
+ * Slices point into the text. Members beside `batch` that mean nothing here are validated and left alone. */
 #ifndef DRAY_WORKERS_INGEST_BODY_H
 #define DRAY_WORKERS_INGEST_BODY_H
 
@@ -17,7 +17,8 @@ struct body {
     struct json_slice *slots; /* of each event pick_slots(pick); of the capacity of events */
     const char *surplus; /* text of the elements behind max_events, commas between them */
     size_t surplus_len, n_surplus;
-    struct json_slice write_key; /* len 0: there is none */
+    struct json_slice write_key;                      /* len 0: there is none */
+    struct json_slice context, integrations, sent_at; /* beside `batch`, of any type; len 0: there is none */
 };
 
 void body_init(struct body *b, size_t max_events);

@@ -1,14 +1,34 @@
-/* endpoint - see endpoint.h. */
+/* endpoint - see endpoint.h. RudderStack's paths (rudder-server f2655fbbe) and Segment's. */
 #include "workers/ingest/endpoint.h"
 
 #include <string.h>
 
+#define POST "POST, OPTIONS"
+#define GET  "GET, OPTIONS"
+#define LOOK "GET, HEAD, OPTIONS"
+
 static const struct endpoint table[] = {
-    {"/v1/batch", ENDPOINT_BATCH, "POST", NULL},          {"/v1/track", ENDPOINT_EVENT, "POST", "track"},
-    {"/v1/identify", ENDPOINT_EVENT, "POST", "identify"}, {"/v1/page", ENDPOINT_EVENT, "POST", "page"},
-    {"/v1/screen", ENDPOINT_EVENT, "POST", "screen"},     {"/v1/group", ENDPOINT_EVENT, "POST", "group"},
-    {"/v1/alias", ENDPOINT_EVENT, "POST", "alias"},       {"/v1/merge", ENDPOINT_EVENT, "POST", "merge"},
-    {"/health", ENDPOINT_HEALTH, "GET, HEAD", NULL},      {"/", ENDPOINT_HEALTH, "GET, HEAD", NULL},
+    {"/v1/batch", ENDPOINT_BATCH, POST, NULL, false},
+    {"/v1/track", ENDPOINT_EVENT, POST, "track", false},
+    {"/v1/identify", ENDPOINT_EVENT, POST, "identify", false},
+    {"/v1/page", ENDPOINT_EVENT, POST, "page", false},
+    {"/v1/screen", ENDPOINT_EVENT, POST, "screen", false},
+    {"/v1/group", ENDPOINT_EVENT, POST, "group", false},
+    {"/v1/alias", ENDPOINT_EVENT, POST, "alias", false},
+    {"/v1/merge", ENDPOINT_EVENT, POST, "merge", false},
+    {"/v1/import", ENDPOINT_BATCH, POST, NULL, false},
+    {"/v1/audiencelist", ENDPOINT_EVENT, POST, "audiencelist", false},
+    {"/beacon/v1/batch", ENDPOINT_BATCH, POST, NULL, true},
+    {"/pixel/v1/track", ENDPOINT_PIXEL, GET, "track", true},
+    {"/pixel/v1/page", ENDPOINT_PIXEL, GET, "page", true},
+    {"/v1/pixel/track", ENDPOINT_SEGMENT_PIXEL, GET, "track", true},
+    {"/v1/pixel/identify", ENDPOINT_SEGMENT_PIXEL, GET, "identify", true},
+    {"/v1/pixel/page", ENDPOINT_SEGMENT_PIXEL, GET, "page", true},
+    {"/v1/pixel/screen", ENDPOINT_SEGMENT_PIXEL, GET, "screen", true},
+    {"/v1/pixel/group", ENDPOINT_SEGMENT_PIXEL, GET, "group", true},
+    {"/v1/pixel/alias", ENDPOINT_SEGMENT_PIXEL, GET, "alias", true},
+    {"/health", ENDPOINT_HEALTH, LOOK, NULL, false},
+    {"/", ENDPOINT_HEALTH, LOOK, NULL, false},
 };
 
 const struct endpoint *endpoint_find(const char *path)

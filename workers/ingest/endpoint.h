@@ -5,15 +5,26 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum endpoint_kind { ENDPOINT_BATCH, ENDPOINT_EVENT, ENDPOINT_HEALTH };
+enum endpoint_kind {
+    ENDPOINT_BATCH,
+    ENDPOINT_EVENT,
+    ENDPOINT_PIXEL, /* RudderStack's: an event in the query, an image as the answer */
+    ENDPOINT_SEGMENT_PIXEL,
+    ENDPOINT_HEALTH
+};
 
 struct endpoint {
     const char *path;
     enum endpoint_kind kind;
     const char *allow; /* methods, as the Allow header has them */
-    const char *type;  /* of ENDPOINT_EVENT: forced on the event */
+    const char *type;  /* of one event: forced on it */
+    bool key_in_query; /* its senders cannot set headers */
 };
 
+static inline bool endpoint_is_pixel(const struct endpoint *e)
+{
+    return e->kind == ENDPOINT_PIXEL || e->kind == ENDPOINT_SEGMENT_PIXEL;
+}
 /* NULL: 404. */
 const struct endpoint *endpoint_find(const char *path);
 bool endpoint_allows(const struct endpoint *e, const char *method);

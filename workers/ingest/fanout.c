@@ -85,8 +85,8 @@ int fanout_take(struct ingest *g, struct source *s, const struct event *e, const
             keyed |= g->outlets[i].by_key;
             lane = ordered_lane(g, i, s, key);
         }
-        struct batch *b =
-            lane == NULL ? NULL : batch_room(&g->batches, lane, text == NULL ? e->value.len : len);
+        size_t size = text == NULL ? e->value.len + c->grow : len;
+        struct batch *b = lane == NULL ? NULL : batch_room(&g->batches, lane, size);
         if (b == NULL)
             return -1;
         if (text == NULL ? batch_add(&g->batches, b, e, c, &text, &len) < 0

@@ -19,6 +19,7 @@
 #include "workers/ingest/fanout.h"
 #include "workers/ingest/flush.h"
 #include "workers/ingest/front.h"
+#include "workers/ingest/pixel.h"
 #include "workers/ingest/reply.h"
 #include "workers/ingest/request.h"
 #include "workers/ingest/requeue.h"
@@ -95,6 +96,8 @@ static void on_request(struct http_request *r, void *arg)
         reply_error(g, r, NULL, 404, "404 page not found");
     else if (!endpoint_allows(e, http_request_method(r)))
         reply_not_allowed(g, r, e->allow);
+    else if (http_request_method(r)[0] == 'O')
+        reply_options(g, r, e);
     else if (e->kind == ENDPOINT_HEALTH)
         reply_health(g, r);
     else
@@ -429,6 +432,8 @@ static int ingest_start(struct child *c, void *state, enum exitcode *code)
     const struct conf_ingest *conf = &g->conf->ingest;
     g->budget.max = conf->memory_bytes;
     g->sources = source_table_new(g->conf, child_metrics(c));
+    proxies_set(&g->proxies, conf->trusted_proxies);
+    buf_init(&g->pixel, PIXEL_TEXT_MAX);
     fanout_init(g);
     routing_init(&g->routing, g->conf, child_metrics(c));
     g->inflate = inflate_new(conf->limits_inflated_bytes, &g->budget);
@@ -472,6 +477,7 @@ static int ingest_reload(struct child *c, const struct conf *old, void *state)
     source_table_set(g->sources, child_config(c));
     routing_set(&g->routing, child_config(c));
     body_set_pick(&g->body, route_table_pick(g->routing.table));
+    proxies_set(&g->proxies, conf->trusted_proxies);
     inflate_set_max(g->inflate, conf->limits_inflated_bytes);
     batch_set_options(&g->batches, &o);
     waiter_set_timeout(&g->waiters, conf->ack_timeout_ms);

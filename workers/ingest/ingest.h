@@ -14,6 +14,7 @@
 #include "workers/ingest/body.h"
 #include "workers/ingest/inflate.h"
 #include "workers/ingest/links.h"
+#include "workers/ingest/proxies.h"
 #include "workers/ingest/ready.h"
 #include "workers/ingest/routing.h"
 #include "workers/ingest/source.h"
@@ -30,6 +31,8 @@ struct ingest {
     struct http_server *server;
     struct http_tls **tls; /* of each listener, until they listen */
     struct source_table *sources;
+    struct proxies proxies; /* ingest.trusted_proxies */
+    struct buf pixel;       /* the event of the image that is being asked for */
     struct outlet *outlets; /* one a destination */
     struct routing routing; /* who gets what; table NULL: everybody everything */
     struct inflate *inflate;

@@ -6,6 +6,10 @@
 
 #include "common/base/buf.h"
 #include "common/base/id.h"
+#include "common/base/str.h"
+#include "workers/ingest/auth.h"
+#include "workers/ingest/cors.h"
+#include "workers/ingest/pixel.h"
 
 #define TEXT_TYPE       "text/plain; charset=utf-8"
 #define JSON_TYPE       "application/json; charset=utf-8"
@@ -25,11 +29,38 @@ static const struct {
     [REPLY_BUSY_NO_DESTINATION] = {"no_destination", "no destination is configured"},
 };
 
+static bool is_pixel(const struct http_request *r)
+{
+    const struct endpoint *e = endpoint_find(http_request_path(r));
+    return e != NULL && endpoint_is_pixel(e);
+}
+
+static bool may_send(const struct ingest *g, const struct http_request *r, const struct source *s,
+                     const char *origin)
+{
+    return s != NULL ? cors_allows(s->cors, origin)
+                     : source_any_allows(g->sources, origin, http_request_listener(r));
+}
+
 static void send(struct ingest *g, struct http_request *r, struct source *s, int status, const char *type,
                  const char *headers, const char *body, size_t len)
 {
     struct source *before = g->answering; /* the next pipelined request may be handled inside */
+    const char *origin = http_request_origin(r);
+    char more[CORS_HEADERS_MAX + 512];
     g->answering = s != NULL ? s : source_unknown(g->sources);
+    if (http_request_method(r)[0] == 'G' && is_pixel(r)) {
+        status = 200; /* as both references: who shows an image looks at nothing else */
+        type = "image/gif";
+        headers = "Cache-Control: no-store, no-cache, must-revalidate\r\nPragma: no-cache\r\nExpires: 0\r\n";
+        body = (const char *)pixel_gif;
+        len = sizeof pixel_gif;
+    }
+    if (origin != NULL) {
+        cors_answer(origin, may_send(g, r, s, origin), more);
+        str_copy(more + strlen(more), headers, sizeof more - strlen(more));
+        headers = more;
+    }
     http_reply(r, status, type, headers, body, len);
     g->answering = before;
 }
@@ -94,8 +125,37 @@ static void send_error(struct ingest *g, struct http_request *r, struct source *
     send(g, r, s, status, segment ? JSON_TYPE : TEXT_TYPE, headers, body, (size_t)n);
 }
 
+/* The reason of a refusal as metrics have it. */
+static const char *reason_of(const char *text)
+{
+    static const struct {
+        const char *text, *reason;
+    } rows[] = {
+        {"failed to read writekey from header", "no_key"},
+        {"failed to read writekey from query params", "no_key"},
+        {"invalid write key", "unknown_key"},
+        {"source is disabled", "disabled"},
+        {"request body is nil", "no_body"},
+        {"unsupported content encoding", "encoding"},
+        {"failed to read body from request", "broken_gzip"},
+        {"request size exceeds max limit", "too_big"},
+        {"empty batch payload", "empty_batch"},
+        {"no event in the query", "bad_pixel"},
+        {"too many members beside the batch", "too_many"},
+        {"404 page not found", "not_found"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (strcmp(rows[i].text, text) == 0)
+            return rows[i].reason;
+    for (int f = EVENT_OK + 1; f <= EVENT_POISON; f++)
+        if (strcmp(event_fault_text((enum event_fault)f), text) == 0)
+            return f == EVENT_BAD_JSON ? "invalid_json" : event_fault_name((enum event_fault)f);
+    return "other";
+}
+
 void reply_error(struct ingest *g, struct http_request *r, struct source *s, int status, const char *text)
 {
+    source_count_rejected(s != NULL ? s : source_unknown(g->sources), reason_of(text));
     send_error(g, r, s, status, "", text);
 }
 
@@ -103,7 +163,36 @@ void reply_not_allowed(struct ingest *g, struct http_request *r, const char *all
 {
     char headers[64];
     snprintf(headers, sizeof headers, "Allow: %s\r\n", allow);
+    source_count_rejected(source_unknown(g->sources), "method");
     send_error(g, r, NULL, 405, headers, "method not allowed");
+}
+
+void reply_rate(struct ingest *g, struct http_request *r, struct source *s, unsigned retry_after_s)
+{
+    char headers[48];
+    snprintf(headers, sizeof headers, "Retry-After: %u\r\n", retry_after_s);
+    source_count_rejected(s, "rate_limit");
+    metric_add(metrics_series(child_metrics(g->child), METRIC_INGEST_BACKPRESSURE, "rate_limit", NULL), 1);
+    send_error(g, r, s, 429, headers, "max requests limit reached");
+}
+
+void reply_options(struct ingest *g, struct http_request *r, const struct endpoint *e)
+{
+    char lines[CORS_HEADERS_MAX] = "", headers[CORS_HEADERS_MAX + 64], key[AUTH_KEY_MAX];
+    const char *origin = http_request_origin(r);
+    struct source *s = NULL, *before = g->answering;
+    if (origin != NULL && http_request_header(r, "access-control-request-method") != NULL) {
+        if (http_query_get(http_request_query(r), "writeKey", key, sizeof key))
+            s = source_find(g->sources, key);
+        if (s != NULL && !source_is_on(s, http_request_listener(r)))
+            s = NULL;
+        cors_preflight(origin, may_send(g, r, s, origin), e->allow,
+                       http_request_header(r, "access-control-request-headers"), lines);
+    }
+    snprintf(headers, sizeof headers, "Allow: %s\r\n%s", e->allow, lines);
+    g->answering = s != NULL ? s : source_unknown(g->sources);
+    http_reply(r, 204, NULL, headers, NULL, 0);
+    g->answering = before;
 }
 
 void reply_busy(struct ingest *g, struct http_request *r, struct source *s, enum reply_busy why)

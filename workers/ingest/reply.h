@@ -2,6 +2,7 @@
 #ifndef DRAY_WORKERS_INGEST_REPLY_H
 #define DRAY_WORKERS_INGEST_REPLY_H
 
+#include "workers/ingest/endpoint.h"
 #include "workers/ingest/ingest.h"
 
 /* Why a request is sent away with 503 and Retry-After. */
@@ -24,6 +25,11 @@ void reply_accepted(struct ingest *g, struct http_request *r, struct source *s, 
 void reply_rejected(struct ingest *g, struct http_request *r, struct source *s, const char *why);
 void reply_error(struct ingest *g, struct http_request *r, struct source *s, int status, const char *text);
 void reply_not_allowed(struct ingest *g, struct http_request *r, const char *allow);
+/* 429: over sources.rate_limit. */
+void reply_rate(struct ingest *g, struct http_request *r, struct source *s, unsigned retry_after_s);
+/* OPTIONS: what the path takes; of a preflight, whether this page may (the key, if it is in the query, says of which source;
+ * else any). */
+void reply_options(struct ingest *g, struct http_request *r, const struct endpoint *e);
 void reply_busy(struct ingest *g, struct http_request *r, struct source *s, enum reply_busy why);
 /* GET /health. */
 void reply_health(struct ingest *g, struct http_request *r);

@@ -14,8 +14,11 @@
 #include "common/base/clock.h"
 #include "common/base/hook.h"
 #include "common/base/log.h"
+#include "common/event/event_merge.h"
+#include "common/event/event_time.h"
 #include "workers/ingest/auth.h"
 #include "workers/ingest/fanout.h"
+#include "workers/ingest/pixel.h"
 #include "workers/ingest/reply.h"
 
 struct taking {
@@ -31,6 +34,8 @@ struct taking {
 static struct source *admit(struct ingest *g, struct http_request *r, const char *key)
 {
     struct source *s = source_find(g->sources, key);
+    if (s != NULL && !source_is_on(s, http_request_listener(r)))
+        s = NULL; /* not known here */
     if (s == NULL)
         reply_error(g, r, NULL, 401, "invalid write key");
     else if (!s->enabled)
@@ -121,7 +126,7 @@ static void look(struct taking *t)
         }
         if (f == EVENT_OK) {
             t->good++;
-            t->good_bytes += b->events[i].value.len;
+            t->good_bytes += b->events[i].value.len + t->context.grow;
             continue;
         }
         if (t->first_bad == EVENT_OK)
@@ -252,6 +257,48 @@ static void take(struct taking *t)
     waiter_release(w, r < 0); /* as waiter_sealed */
 }
 
+/* Over the source's rate? Then answered. take: n events are counted if not. */
+static bool refuse_rate(struct ingest *g, struct http_request *r, struct source *s, size_t n, bool take_them)
+{
+    unsigned wait_s = 1;
+    if (!limiter_on(&s->limiter))
+        return false;
+    uint64_t now = clock_mono_ms();
+    if (take_them ? limiter_take(&s->limiter, n, now, &wait_s) : limiter_ask(&s->limiter, n, now, &wait_s))
+        return false;
+    reply_rate(g, r, s, wait_s);
+    return true;
+}
+
+static const char *sender_of(const struct ingest *g, const struct http_request *r, char dst[CIDR_TEXT_SIZE])
+{
+    const struct http_header *headers;
+    const char *peer = http_request_peer(r);
+    if (proxies_any(&g->proxies)) {
+        size_t n = http_request_headers(r, &headers);
+        return proxies_sender(&g->proxies, peer, headers, n, dst);
+    }
+    return peer != NULL && strcmp(peer, "unix") != 0 ? peer : NULL;
+}
+
+/* What stands beside `batch` and holds for each event. False: there is too much of it. */
+static bool take_common(struct taking *t)
+{
+    const struct body *b = &t->g->body;
+    if (b->sent_at.len > 0 && event_time_parse(&b->sent_at, &t->context.sent_ms) == 0)
+        t->context.sent_at = b->sent_at;
+    if (b->context.len > 0 && b->context.type == JSON_OBJECT)
+        t->context.context = b->context;
+    if (b->integrations.len > 0 && b->integrations.type == JSON_OBJECT)
+        t->context.integrations = b->integrations;
+    if (t->context.context.text == NULL && t->context.integrations.text == NULL)
+        return true;
+    t->context.grow =
+        sizeof "\"context\":,\"integrations\":," + t->context.context.len + t->context.integrations.len;
+    return (t->context.context.text == NULL || event_merge_fits(&t->context.context)) &&
+           (t->context.integrations.text == NULL || event_merge_fits(&t->context.integrations));
+}
+
 static void handle_text(struct ingest *g, struct http_request *r, struct source *s, const struct endpoint *e,
                         const char *text, size_t len)
 {
@@ -264,11 +311,13 @@ static void handle_text(struct ingest *g, struct http_request *r, struct source 
             if (why == body_invalid) /* who sends it cannot be read either */
                 reply_error(g, r, NULL, 400, why);
             else
-                reply_error(g, r, NULL, 401, "failed to read writekey from header");
+                reply_error(g, r, NULL, 401,
+                            e->key_in_query ? "failed to read writekey from query params"
+                                            : "failed to read writekey from header");
             return;
         }
         s = admit(g, r, key);
-        if (s == NULL)
+        if (s == NULL || refuse_rate(g, r, s, 1, false))
             return;
     }
     metric_add(s->body_bytes, len);
@@ -276,19 +325,38 @@ static void handle_text(struct ingest *g, struct http_request *r, struct source 
         reply_error(g, r, s, 400, why);
         return;
     }
-    const char *peer = http_request_peer(r);
+    char sender[CIDR_TEXT_SIZE];
     size_t most = BATCH_BODY_MAX - BATCH_EVENT_OVERHEAD;
     size_t limit = g->conf->ingest.limits_event_bytes;
     struct taking t = {.g = g, .r = r, .s = s};
     t.context.type = e->type;
     t.context.received_ms = clock_wall_ms();
     t.context.received_at = clock_format_wall(t.context.received_ms, received_at);
-    t.context.request_ip = peer != NULL && strcmp(peer, "unix") != 0 ? peer : NULL;
+    t.context.request_ip = sender_of(g, r, sender);
     t.context.max_bytes = limit < most ? limit : most;
+    if (!take_common(&t)) {
+        reply_error(g, r, s, 400, "too many members beside the batch");
+        return;
+    }
     look(&t);
     HOOK_POINT(event_parsed);
-    if (!refuse_whole(&t))
+    if (!refuse_whole(&t) && !refuse_rate(g, r, s, g->body.n + g->body.n_surplus, true))
         take(&t);
+}
+
+/* The event in an image's query as JSON; NULL: answered. */
+static const char *text_of_pixel(struct ingest *g, struct http_request *r, struct source *s,
+                                 const struct endpoint *e, size_t *len)
+{
+    char now[CLOCK_TEXT_SIZE];
+    buf_reset(&g->pixel);
+    if (pixel_write(http_request_query(r), e->type, e->kind == ENDPOINT_SEGMENT_PIXEL,
+                    clock_format_wall(clock_wall_ms(), now), &g->pixel) < 0) {
+        reply_error(g, r, s, 400, "no event in the query");
+        return NULL;
+    }
+    *len = g->pixel.len;
+    return g->pixel.data;
 }
 
 void request_handle(struct ingest *g, struct http_request *r, const struct endpoint *e)
@@ -302,13 +370,13 @@ void request_handle(struct ingest *g, struct http_request *r, const struct endpo
         if (s == NULL)
             return;
     }
-    if (refuse_early(g, r, s))
+    if (refuse_early(g, r, s) || (s != NULL && refuse_rate(g, r, s, 1, false)))
         return;
     http_request_body(r, &wire);
     len = wire;
     if (s != NULL)
         metric_add(s->wire_bytes, wire);
-    const char *text = decode(g, r, s, &len);
+    const char *text = endpoint_is_pixel(e) ? text_of_pixel(g, r, s, e, &len) : decode(g, r, s, &len);
     if (text == NULL)
         return;
     handle_text(g, r, s, e, text, len);

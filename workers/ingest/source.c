@@ -5,11 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/base/map.h"
 #include "common/base/mem.h"
+#include "workers/ingest/auth.h"
+#include "workers/ingest/cors.h"
+
+struct source_key {
+    uint64_t hash; /* keyed: nobody outside can choose or guess one */
+    struct source *source;
+    char text[AUTH_KEY_MAX]; /* zeros behind it */
+};
 
 struct source_table {
-    struct map *by_key;
+    struct source_key *keys; /* n_keys, and one that nobody has */
+    size_t n_keys;
     struct list sources; /* every one that there ever was: batches and requests under way point to them */
     struct source *unknown;
     struct metrics *metrics;
@@ -47,19 +57,57 @@ static struct source *find_id(const struct source_table *t, const char *id)
     return NULL;
 }
 
+static void set_listeners(struct source *s, const struct conf *conf, char *const *ids)
+{
+    s->everywhere = ids[0] == NULL;
+    memset(s->listeners, 0, sizeof s->listeners);
+    for (; *ids != NULL; ids++)
+        for (size_t i = 0; i < conf->n_listeners && i < CONF_LIST_MAX; i++)
+            if (strcmp(conf->listeners[i].id, *ids) == 0)
+                s->listeners[i / 8] |= (unsigned char)(1u << i % 8);
+}
+
+static void set_key(struct source_key *k, const char *text, struct source *s)
+{
+    k->hash = map_hash(text, strlen(text));
+    k->source = s;
+    memset(k->text, 0, sizeof k->text);
+    memcpy(k->text, text, strlen(text));
+}
+
+static void free_keys(struct source_table *t)
+{
+    if (t->keys != NULL)
+        explicit_bzero(t->keys, (t->n_keys + 1) * sizeof *t->keys);
+    free(t->keys);
+    t->keys = NULL;
+    t->n_keys = 0;
+}
+
 void source_table_set(struct source_table *t, const struct conf *conf)
 {
-    map_free(t->by_key);
-    t->by_key = map_new();
+    static char *const nothing[] = {NULL};
+    struct source *s;
+    uint64_t now = clock_mono_ms();
+    free_keys(t);
+    t->keys = xcalloc(conf->n_sources + 1, sizeof *t->keys);
+    list_foreach(s, &t->sources, struct source, link)
+    {
+        s->cors = nothing; /* what it pointed to goes with the old configuration */
+    }
+    unsigned share = conf->master.processes_ingest > 1 ? (unsigned)conf->master.processes_ingest : 1;
     for (size_t i = 0; i < conf->n_sources; i++) {
         const struct conf_source *c = &conf->sources[i];
-        struct source *s = find_id(t, c->id);
+        s = find_id(t, c->id);
         if (s == NULL)
             s = add(t, c->id, conf);
         s->enabled = c->enabled;
         s->ack = c->ack;
-        if (c->write_key != NULL && c->write_key[0] != '\0')
-            map_put(t->by_key, c->write_key, strlen(c->write_key), s);
+        s->cors = c->cors;
+        set_listeners(s, conf, c->listeners);
+        limiter_set(&s->limiter, c->rate_limit, share, now);
+        if (c->write_key != NULL && c->write_key[0] != '\0' && strlen(c->write_key) < AUTH_KEY_MAX)
+            set_key(&t->keys[t->n_keys++], c->write_key, s);
     }
 }
 
@@ -84,13 +132,38 @@ void source_table_free(struct source_table *t)
         free(s->id);
         free(s);
     }
-    map_free(t->by_key);
+    free_keys(t);
     free(t);
 }
 
 struct source *source_find(struct source_table *t, const char *write_key)
 {
-    return map_get(t->by_key, write_key, strlen(write_key));
+    char padded[AUTH_KEY_MAX] = {0};
+    size_t len = strlen(write_key), at = t->n_keys;
+    if (len >= sizeof padded)
+        return NULL;
+    memcpy(padded, write_key, len);
+    uint64_t hash = map_hash(write_key, len);
+    for (size_t i = 0; i < t->n_keys; i++) { /* all of them, whatever is found */
+        uint64_t differ = hash ^ t->keys[i].hash;
+        size_t same = (size_t)(((differ | (0 - differ)) >> 63) - 1); /* all bits where differ is 0 */
+        at = (at & ~same) | (i & same);
+    }
+    const struct source_key *k = &t->keys[at]; /* none: the last, whose text is empty */
+    unsigned char differ = 0;
+    for (size_t i = 0; i < sizeof padded; i++)
+        differ |= (unsigned char)(padded[i] ^ k->text[i]);
+    return differ == 0 ? k->source : NULL;
+}
+
+bool source_any_allows(const struct source_table *t, const char *origin, unsigned listener)
+{
+    for (size_t i = 0; i < t->n_keys; i++) {
+        const struct source *s = t->keys[i].source;
+        if (s->enabled && source_is_on(s, listener) && cors_allows(s->cors, origin))
+            return true;
+    }
+    return false;
 }
 
 struct source *source_unknown(struct source_table *t)
@@ -119,4 +192,9 @@ void source_count_request(struct source *s, int status, uint64_t duration_us)
             return;
         }
     }
+}
+
+void source_count_rejected(struct source *s, const char *reason)
+{
+    metric_add(metrics_series(s->metrics, METRIC_INGEST_REJECTED, s->id, reason, NULL), 1);
 }
