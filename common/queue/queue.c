@@ -151,6 +151,10 @@ static const char lease_text[] =
 #include "common/queue/lua/help.lua.h"
 #include "common/queue/lua/lease.lua.h"
     ;
+static const char progress_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/progress.lua.h"
+    ;
 static const char share_text[] =
 #include "common/queue/lua/head.lua.h"
 #include "common/queue/lua/help.lua.h"
@@ -186,6 +190,7 @@ SCRIPT(settle);
 SCRIPT(turn);
 SCRIPT(turn_ordered);
 SCRIPT(renew);
+SCRIPT(progress);
 SCRIPT(release);
 SCRIPT(tokens);
 SCRIPT(tick);
@@ -214,7 +219,7 @@ void queue_register_scripts(void)
         &queue_script_repeat_add,   &queue_script_repeat_remove,  &queue_script_repeat_list,
         &queue_script_take_ordered, &queue_script_settle_ordered, &queue_script_lease,
         &queue_script_share,        &queue_script_protocol,       &queue_script_turn,
-        &queue_script_turn_ordered, &queue_script_outcome,
+        &queue_script_turn_ordered, &queue_script_outcome,        &queue_script_progress,
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         redis_script_register(all[i]);

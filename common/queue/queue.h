@@ -115,6 +115,13 @@ void queue_hand_back(struct queue *q, const char *id, queue_done_fn done, void *
 typedef void (*queue_lost_fn)(const char *id, void *arg);
 void queue_renew(struct queue *q, const char *const *ids, size_t n, queue_lost_fn lost, queue_done_fn done,
                  void *arg);
+/* ---- progress.c */
+/* json: Bull's field `progress`. Needs the lock. Goes out at once, before what this turn settles. done may be NULL. */
+void queue_progress_set(struct queue *q, const char *id, const char *json, queue_done_fn done, void *arg);
+/* len 0: there is none. */
+typedef void (*queue_progress_fn)(enum queue_status s, const char *json, size_t len, void *arg);
+void queue_progress_read(struct queue *q, const char *id, queue_progress_fn fn, void *arg);
+
 /* (struct queue_job above: only id, opts, attempts_made are read; the caller keeps copies.) */
 
 /* ---- release.c: what a dead process left behind */

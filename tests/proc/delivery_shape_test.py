@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import hmac
 import json
+import signal
 
 import pytest
 
@@ -17,9 +18,10 @@ OLD = base64.b64encode(b"another one, which is going away").decode()
 @pytest.fixture
 def start(fake_master, make_redis, sink):
     """A worker whose destination has these keys: (worker, link, redis client)."""
-    def go(delivery=None, sections=None, **keys):
+    def go(delivery=None, queue=None, **keys):
         redis = make_redis()
-        conf = config(redis.url, sink.url, queue={"backoff": {"delay": "30ms"}}, delivery=delivery or {}, **(sections or {}))
+        conf = config(redis.url, sink.url, delivery=delivery or {},
+                      queue={"backoff": {"delay": "30ms"}, **(queue or {})})
         conf["destinations"][0].update(keys)
         worker = fake_master("delivery", conf).start()
         worker.expect("READY")
@@ -106,4 +108,109 @@ def test_rules_by_status(start, sink):
     wait_for(lambda: r.zcard(key("completed")) == 2 and r.zcard(key("failed")) == 1, 10)
     assert r.zscore(key("failed"), batch_id(2)) and json.loads(r.hget(key(batch_id(1)), "returnvalue"))["status"] == 409
     assert len([q for q in sink.requests if b"m-3" in q.body]) == 3
+    drain(worker, link)
+
+
+# ---- payload: event
+
+def keys_of(sink):
+    return [q.key for q in sink.requests]
+
+
+def test_each_event_in_a_request_of_its_own(start, sink):
+    worker, link, r = start(payload="event", signing={"scheme": "standard-webhooks", "secrets": ["whsec_" + SECRET]})
+    events = [event(1), '{"no":"id"}', '{"messageId":"4"}', '{"messageId":"a.b c"}']
+    link.send_batch(batch_id(1), events)
+    wait_for(lambda: r.zscore(key("completed"), batch_id(1)), 10)
+    assert keys_of(sink) == ["m-1", batch_id(1) + "-1", "4", "a.b%20c"]
+    assert [q.body.decode() for q in sink.requests] == events
+    assert [q.headers["webhook-id"] for q in sink.requests] == ["m-1", batch_id(1) + "-1", "4", "a%2Eb%20c"]
+    assert all(q.headers["webhook-signature"] == v1(SECRET, q) for q in sink.requests)
+    value = json.loads(r.hget(key(batch_id(1)), "returnvalue"))
+    assert value["events"] == 4 and value["status"] == 200
+    for job, data in (("7", '{"batch":[{"v":1},{"v":2}],"source":"web"}'), ("8", '{"to":"x","source":"web"}'), ("9", '{"batch":[],"source":"web"}')):
+        add_foreign(r, job, data)
+    wait_for(lambda: r.zcard(key("completed")) == 4, 10)
+    assert sorted(keys_of(sink)[4:]) == ["{dray}:sink:7-0", "{dray}:sink:7-1", "{dray}:sink:8"]
+    drain(worker, link)
+    assert "s3cret" not in worker.log()
+
+
+def test_only_what_was_not_taken_is_sent_again(start, sink):
+    worker, link, r = start(payload="event")
+    sink.rule = lambda request: {"status": 503} if request.key in ("m-3", "m-7") and keys_of(sink).count(request.key) < 2 else None
+    link.send_batch(batch_id(1), [event(i) for i in range(10)])
+    wait_for(lambda: r.zscore(key("completed"), batch_id(1)), 10)
+    assert sorted(keys_of(sink)) == sorted(["m-%d" % i for i in range(10)] + 2 * ["m-3", "m-7"])
+    assert r.hget(key(batch_id(1)), "attemptsMade") == b"2"
+    assert r.hget(key(batch_id(1)), "failedReason").startswith(b"8 of 10 events were taken; no. 7: the destination answered 503")
+    assert json.loads(r.hget(key(batch_id(1)), "progress")) == {"of": 10, "done": 8, "left": "3,7", "refused": ""}
+    drain(worker, link)
+
+
+def test_refused_events_fail_and_are_all_that_a_retry_sends(start, sink):
+    worker, link, r = start(payload="event")
+    sink.rule = lambda request: {"status": 400, "body": b"no"} if request.key in ("m-2", "m-3", "m-5") else None
+    link.send_batch(batch_id(1), [event(i) for i in range(7)])
+    wait_for(lambda: r.zscore(key("failed"), batch_id(1)), 10)
+    assert keys_of(sink) == ["m-%d" % i for i in range(7)]
+    assert r.hget(key(batch_id(1)), "failedReason") == b"3 of 7 events were not taken; the first: no. 2: the destination answered 400: no"
+    assert json.loads(r.hget(key(batch_id(1)), "progress")) == {"of": 7, "done": 4, "left": "2-3,5", "refused": ""}
+    sink.rule = None
+    r.zrem(key("failed"), batch_id(1))  # as a manual retry does
+    r.hset(key(batch_id(1)), "retriedOn", "1795230000000")
+    r.lpush(key("wait"), batch_id(1))
+    wait_for(lambda: r.zscore(key("completed"), batch_id(1)), 10)
+    assert keys_of(sink)[7:] == ["m-2", "m-3", "m-5"]
+    drain(worker, link)
+
+
+def test_a_dead_destination_is_not_asked_for_each_event(start, sink):
+    worker, link, r = start(payload="event", queue={"backoff": {"delay": "400ms", "jitter": 0}})
+    sink.behave(cut="answer")
+    link.send_batch(batch_id(1), [event(i) for i in range(50)])
+    wait_for(lambda: r.hget(key(batch_id(1)), "attemptsMade") == b"1", 10)
+    assert len(sink.requests) == 1
+    sink.behave(status=500)
+    wait_for(lambda: r.hget(key(batch_id(1)), "attemptsMade") == b"2", 10)
+    assert len(sink.requests) == 4, "three in a row"
+    sink.behave()
+    wait_for(lambda: r.zscore(key("completed"), batch_id(1)), 10)
+    assert sorted(keys_of(sink)[4:]) == sorted("m-%d" % i for i in range(50))
+    drain(worker, link)
+
+
+@pytest.mark.parametrize("how", ["killed", "drained"])
+def test_the_next_worker_goes_on_where_one_stopped(start, sink, fake_master, how):
+    worker, link, r = start(payload="event", queue={"lock_duration": "600ms", "lock_renew": "200ms",
+                                                                 "stalled_interval": "300ms"})
+    sink.behave(delay=0.05)
+    link.send_batch(batch_id(1), [event(i) for i in range(40)])
+    wait_for(lambda: r.hget(key(batch_id(1)), "progress"), 10)  # after half a second of work
+    if how == "killed":
+        worker.signal(signal.SIGKILL)
+        worker.wait_exit()
+    else:
+        drain(worker, link)
+        assert json.loads(r.hget(key(batch_id(1)), "progress"))["done"] == len(sink.requests)
+    before = len(sink.requests)
+    sink.behave()
+    second = fake_master("delivery", worker.conf, slot=1).start()
+    second.expect("READY")
+    wait_for(lambda: r.zscore(key("completed"), batch_id(1)), 20)
+    twice = len(sink.requests) - 40
+    assert set(keys_of(sink)) == {"m-%d" % i for i in range(40)}
+    print("figure: %s after %d of 40 events: %d sent twice" % (how, before, twice))
+    assert twice == 0 if how == "drained" else twice < before
+    drain(second)
+
+
+def test_order_holds_event_by_event(start, sink):
+    worker, link, r = start(payload="event", is_multi_processor=False)
+    sink.rule = lambda request: {"status": 503} if request.key == "m-4" and keys_of(sink).count("m-4") < 2 else None
+    for n in range(3):
+        link.send_batch(batch_id(n), [event(3 * n + i) for i in range(3)])
+        link.expect("STORED")
+    wait_for(lambda: r.zcard(key("completed")) == 3, 10)
+    assert keys_of(sink) == ["m-0", "m-1", "m-2", "m-3", "m-4", "m-4", "m-4", "m-5", "m-6", "m-7", "m-8"]
     drain(worker, link)

@@ -466,6 +466,8 @@ void claim_forget(struct job *j)
     d->job_bytes -= j->bytes;
     buf_fini(&j->text);
     free(j->key_header);
+    if (j->events != NULL)
+        events_forget(j);
     payload_fini(&j->payload);
     if (j->made != NULL)
         shape_made_fini(j->made);

@@ -283,7 +283,8 @@ static void on_hand_back(struct ev_loop *loop, ev_timer *t, int revents)
         {
             if (j->state != JOB_POSTING)
                 continue;
-            http_call_cancel(j->call);
+            if (j->call != NULL)
+                http_call_cancel(j->call);
             j->call = NULL;
             buf_reset(&j->text);
             settle_job(j, JOB_HAND_BACK);

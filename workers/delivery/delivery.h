@@ -344,10 +344,19 @@ void post_prepare_sources(struct delivery *d); /* again: they are other ones */
 void post_prepare(struct delivery *d);         /* what all requests of a destination have in common */
 /* An attempt of the job has ended: what it means. Counts it. */
 void post_judge(struct job *j, const struct http_answer *a, struct verdict *v);
-/* Of a request of the job: its time-out; what authorizes it: a header line, "" or NULL and a reason in why (*own is for
- * the caller to free). */
-uint64_t post_timeout_ms(const struct job *j);
-const char *post_auth(const struct job *j, char **own, char *why, size_t size);
+/* One request of the job, to be told to done; key: its line Idempotency-Key. pieces and key are borrowed until then. 0, or
+ * -1 and a reason in why: it cannot be sent. */
+int post_send(struct job *j, const struct http_piece *pieces, size_t n, const char *key, http_done_fn done,
+              char *why, size_t size);
+/* The line for an id of a job or an event, malloc'ed; tail: what follows it. */
+char *post_key_header(const struct lane *l, const char *id, const char *tail, bool of_event);
+
+/* ---- events.c: a job whose destination takes its events one by one. Which of them are done stands in Redis with the
+ * job (queue_progress_set), so that a retry, whoever makes it, sends only the others. */
+/* The job is to be posted. 0, or -1 and a reason in why: it cannot be. */
+int events_start(struct job *j, char *why, size_t size);
+void events_save(struct job *j); /* before its result goes to Redis */
+void events_forget(struct job *j);
 
 /* ---- settle.c: the job's result and text are set */
 void settle_job(struct job *j, enum job_result result);

@@ -109,7 +109,8 @@ void post_prepare(struct delivery *d)
     }
 }
 
-const char *post_auth(const struct job *j, char **own, char *why, size_t size)
+/* NULL and a reason in why: the job cannot be sent. *own is for the caller to free. */
+static const char *auth_of(const struct job *j, char **own, char *why, size_t size)
 {
     const struct dest *t = j->lane->dest;
     const struct delivery *d = t->d;
@@ -150,19 +151,21 @@ static char *put_escaped(char *at, const char *text)
 
 /* What the queue itself gives (a number, or the name of a repetition) is the same in other queues: then their names belong
  * to it. An id of another program's is its text: what a header must not hold is written as %XX. */
-static char *key_header(const struct lane *l, const char *id)
+char *post_key_header(const struct lane *l, const char *id, const char *tail, bool of_event)
 {
     static const char name[] = "Idempotency-Key: ";
-    bool given = id[strspn(id, "0123456789")] == '\0' || str_starts(id, "repeat:");
+    bool given = !of_event && (id[strspn(id, "0123456789")] == '\0' || str_starts(id, "repeat:"));
     char base[QUEUE_PREFIX_SIZE + 160] = "";
 
     if (given)
         queue_key(l->options.prefix, l->options.name, "", base, sizeof(base));
-    char *line = xmalloc(sizeof(name) + 3 * (strlen(base) + strlen(id))), *at = line + sizeof(name) - 1;
+    char *line = xmalloc(sizeof(name) + 3 * (strlen(base) + strlen(id) + strlen(tail))),
+         *at = line + sizeof(name) - 1;
 
     memcpy(line, name, sizeof(name) - 1);
     at = put_escaped(at, base);
     at = put_escaped(at, id);
+    at = put_escaped(at, tail);
     *at = '\0';
     return line;
 }
@@ -232,6 +235,7 @@ void post_judge(struct job *j, const struct http_answer *a, struct verdict *v)
     verdict_give(is_sdks(j) ? &j->lane->sdk_rules : &t->rules, &c, v);
     count_attempt(t, v, a);
     note_health(t, v, a);
+    j->front = is_sdks(j);
 }
 
 static void on_done(struct http_call *call, const struct http_answer *a, void *arg)
@@ -249,13 +253,12 @@ static void on_done(struct http_call *call, const struct http_answer *a, void *a
         (void)buf_puts(&j->text, v.action == VERDICT_DONE ? "null" : "the answer could not be kept");
     }
     j->delay_ms = v.delay_ms;
-    j->front = is_sdks(j);
     settle_job(j, v.action == VERDICT_DONE ? JOB_COMPLETE : v.action == VERDICT_RETRY ? JOB_DELAY : JOB_FAIL);
 }
 
 /* A job may ask for less time than its destination is given; of an ordered lane none runs for longer than max_run, as
  * nobody else could take it away. */
-uint64_t post_timeout_ms(const struct job *j)
+static uint64_t timeout_of(const struct job *j)
 {
     uint64_t ms = j->lane->dest->conf->timeout_ms,
              all = ms > 0 ? ms : j->lane->dest->d->conf->delivery.timeout_ms,
@@ -271,34 +274,62 @@ uint64_t post_timeout_ms(const struct job *j)
     return run_ms > 0 && run_ms < all ? run_ms : all;
 }
 
-static int dress(struct job *j, struct http_call_options *o, const char **headers, char *why, size_t size)
+static int dress(struct job *j, struct http_call_options *o, const char **headers, const char *key, char *why,
+                 size_t size)
 {
     const struct json_slice *events = j->payload.events.text != NULL ? &j->payload.events : NULL;
+    size_t before;
     int rc;
 
-    j->made = xcalloc(1, sizeof(*j->made));
-    rc = shape_dress(j->lane->dest->shape, j->made, o, headers, headers[3] != NULL ? 4 : 3, events,
-                     j->key_header, clock_wall_ms(), why, size);
-    j->bytes += j->made->body.len;
-    j->lane->dest->d->job_bytes += j->made->body.len;
+    if (j->made == NULL)
+        j->made = xcalloc(1, sizeof(*j->made));
+    before = j->made->body.len;
+    rc = shape_dress(j->lane->dest->shape, j->made, o, headers, headers[3] != NULL ? 4 : 3, events, key,
+                     clock_wall_ms(), why, size);
+    j->bytes += j->made->body.len - before;
+    j->lane->dest->d->job_bytes += j->made->body.len - before;
     return rc;
 }
 
-/* The job as a request. 0, or -1 and a reason in why. */
-static int ask(struct job *j, char *why, size_t size)
+int post_send(struct job *j, const struct http_piece *pieces, size_t n, const char *key, http_done_fn done,
+              char *why, size_t size)
 {
     static const char type[] = "Content-Type: application/json", agent[] = "User-Agent: dray/" DRAY_VERSION;
     struct dest *t = j->lane->dest;
-    struct delivery *d = t->d;
     const char *headers[SHAPE_HEADERS_MAX + 1];
-    struct http_call_options o = {.url = t->conf->url, .headers = headers, .profile = t->profile};
+    struct http_call_options o = {
+        .url = t->conf->url, .headers = headers, .profile = t->profile, .pieces = pieces, .n_pieces = n};
     char sdk_agent[sizeof("User-Agent: ") + SDKJOB_AGENT_MAX], *own_auth = NULL;
-    const struct sdkjob *sdk;
-    const char *auth;
+    const struct sdkjob *sdk = j->payload.sdk;
+    const char *auth = auth_of(j, &own_auth, why, size);
     int rc = 0;
 
+    if (auth == NULL)
+        return -1;
     headers[0] = type;
     headers[1] = agent;
+    headers[2] = key;
+    headers[3] = auth[0] != '\0' ? auth : NULL;
+    headers[4] = NULL;
+    if (sdk != NULL && sdk->agent[0] != '\0') {
+        snprintf(sdk_agent, sizeof(sdk_agent), "User-Agent: %s", sdk->agent);
+        headers[1] = sdk_agent;
+    }
+    o.timeout_ms = timeout_of(j);
+    if (t->shape != NULL)
+        rc = dress(j, &o, headers, key, why, size);
+    if (rc == 0)
+        j->call = http_client_post(t->d->http, &o, done, j);
+    free(own_auth);
+    return rc;
+}
+
+/* The job as a request, or as several. 0, or -1 and a reason in why. */
+static int ask(struct job *j, char *why, size_t size)
+{
+    const struct dest *t = j->lane->dest;
+    const struct sdkjob *sdk;
+
     if (j->known.batch_len > 0)
         payload_recall(&j->payload, j->q.data, &j->known, clock_wall_ms());
     else if (payload_read(&j->payload, j->q.data, j->q.data_len, clock_wall_ms(), why, size) != 0)
@@ -306,32 +337,16 @@ static int ask(struct job *j, char *why, size_t size)
     sdk = j->payload.sdk;
     if (sdk != NULL) {
         j->bytes += sdk->bytes;
-        d->job_bytes += sdk->bytes;
-        if (sdk->agent[0] != '\0') {
-            snprintf(sdk_agent, sizeof(sdk_agent), "User-Agent: %s", sdk->agent);
-            headers[1] = sdk_agent;
-        }
+        t->d->job_bytes += sdk->bytes;
     }
     if (is_sdks(j) && failures_of(j) >= j->lane->sdk_rules.max_attempts) {
         snprintf(why, size, "attempts are spent: the SDK counted %" PRIu64 " before", sdk->attempts);
         return -1;
     }
-    auth = post_auth(j, &own_auth, why, size);
-    if (auth == NULL)
-        return -1;
-    j->key_header = key_header(j->lane, j->q.id);
-    headers[2] = j->key_header;
-    headers[3] = auth[0] != '\0' ? auth : NULL;
-    headers[4] = NULL;
-    o.timeout_ms = post_timeout_ms(j);
-    o.pieces = j->payload.pieces;
-    o.n_pieces = j->payload.n_pieces;
-    if (t->shape != NULL)
-        rc = dress(j, &o, headers, why, size);
-    if (rc == 0)
-        j->call = http_client_post(d->http, &o, on_done, j);
-    free(own_auth);
-    return rc;
+    if (t->shape != NULL && shape_by_event(t->shape))
+        return events_start(j, why, size);
+    j->key_header = post_key_header(j->lane, j->q.id, "", false);
+    return post_send(j, j->payload.pieces, j->payload.n_pieces, j->key_header, on_done, why, size);
 }
 
 void post_start(struct job *j)

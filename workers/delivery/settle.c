@@ -104,6 +104,8 @@ void settle_send(struct job *j)
         ahead_drop(j);
     if (lane_ordered(j->lane) && j->result != JOB_COMPLETE)
         order_flush(j->lane); /* what was done before it is told before it */
+    if (j->events != NULL)
+        events_save(j);
     HOOK_POINT(settle_unsent);
     HOOK_SENT(settle_sent);
     if (j->result == JOB_HAND_BACK)
