@@ -29,6 +29,7 @@ static const struct endpoint table[] = {
     {"/v1/pixel/alias", ENDPOINT_SEGMENT_PIXEL, GET, "alias", true},
     {"/health", ENDPOINT_HEALTH, LOOK, NULL, false},
     {"/", ENDPOINT_HEALTH, LOOK, NULL, false},
+    {"*", ENDPOINT_SERVER, "OPTIONS", NULL, false},
 };
 
 const struct endpoint *endpoint_find(const char *path)

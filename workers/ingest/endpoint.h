@@ -10,7 +10,8 @@ enum endpoint_kind {
     ENDPOINT_EVENT,
     ENDPOINT_PIXEL, /* RudderStack's: an event in the query, an image as the answer */
     ENDPOINT_SEGMENT_PIXEL,
-    ENDPOINT_HEALTH
+    ENDPOINT_HEALTH,
+    ENDPOINT_SERVER /* the whole of it: OPTIONS alone */
 };
 
 struct endpoint {
