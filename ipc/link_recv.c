@@ -360,6 +360,14 @@ void link_recv_delivered(struct link_recv *l, const char *id, enum msg_outcome o
     flush_soon(l);
 }
 
+void link_recv_pressure(struct link_recv *l, const struct msg_pressure *p)
+{
+    if (l->acks_dead || l->freed || l->is_gone)
+        return;
+    pack(l, &(struct msg){.type = MSG_PRESSURE, .generation = l->generation, .u.pressure = *p});
+    flush_soon(l);
+}
+
 size_t link_recv_in_hand(const struct link_recv *l)
 {
     return l->in_hand;

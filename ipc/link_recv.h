@@ -40,6 +40,8 @@ void link_recv_refused(struct link_recv *l, const char *id, bool temporary, uint
 /* What became of a batch that is stored; no answer to it, and never before it. why: of a failure; it is cut. */
 void link_recv_delivered(struct link_recv *l, const char *id, enum msg_outcome outcome, uint32_t status,
                          const char *why);
+/* What this worker knows of its Redis; sent with the answers of this turn. */
+void link_recv_pressure(struct link_recv *l, const struct msg_pressure *p);
 /* The worker wants to go: no credit, and the sender is asked for its END; once that has come and everything is
  * answered and flushed, freeing the link is an orderly end that costs no batch a try. */
 void link_recv_leave(struct link_recv *l);

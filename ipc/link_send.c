@@ -310,6 +310,9 @@ static void dispatch(struct link_send *l, const unsigned char *body, size_t len)
         l->room_grew |= m.u.credit.batches > l->credit_batches || m.u.credit.bytes > l->credit_bytes;
         l->credit_batches = m.u.credit.batches;
         l->credit_bytes = m.u.credit.bytes;
+    } else if (m.type == MSG_PRESSURE) {
+        if (l->events->pressure != NULL)
+            l->events->pressure(l, &m.u.pressure, l->arg);
     } else if (m.type == MSG_LEAVE) {
         link_send_end(l);
     } else if (m.type == MSG_DELIVERED) {

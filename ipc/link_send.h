@@ -50,6 +50,8 @@ struct link_send_events {
     void (*gone)(struct link_send *l, struct list *returned, bool clean, void *arg);
     /* What became of a batch that was stored with MSG_BATCH_TELL, or that was asked for by link_send_follow. May be NULL. */
     void (*delivered)(struct link_send *l, const struct msg_delivered *d, void *arg);
+    /* What the worker knows of its Redis. May be NULL. */
+    void (*pressure)(struct link_send *l, const struct msg_pressure *p, void *arg);
 };
 
 /* Takes over both descriptors. generation: of the worker's incarnation, put in every message and checked in acks. */

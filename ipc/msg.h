@@ -169,6 +169,16 @@ struct msg_refused {
     char why[MSG_TEXT_MAX];
 };
 
+#define MSG_PRESSURE_MAX 6 /* the deepest; no more room than other messages have */
+struct msg_pressure {
+    uint32_t memory;
+    uint32_t n_queues;
+    struct {
+        char name[MSG_QUEUE_MAX]; /* of a destination; str_is_plain */
+        uint64_t jobs;
+    } queues[MSG_PRESSURE_MAX];
+};
+
 struct msg {
     enum msg_type type;
     uint32_t generation;
@@ -201,6 +211,7 @@ struct msg {
         struct msg_credit credit;
         struct msg_stored stored;
         struct msg_refused refused;
+        struct msg_pressure pressure;
     } u;
 };
 

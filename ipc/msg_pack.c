@@ -291,6 +291,18 @@ void msg_pack_refused(struct msg_out *o, const struct msg *m)
     put_text(o, r->why);
 }
 
+void msg_pack_pressure(struct msg_out *o, const struct msg *m)
+{
+    const struct msg_pressure *p = &m->u.pressure;
+    uint32_t n = at_most(p->n_queues, MSG_PRESSURE_MAX);
+    put_number(o, p->memory);
+    put_array(o, 2 * n);
+    for (uint32_t i = 0; i < n; i++) {
+        put_text(o, p->queues[i].name);
+        put_number(o, p->queues[i].jobs);
+    }
+}
+
 void msg_pack_leave(struct msg_out *o, const struct msg *m)
 {
     (void)o, (void)m;

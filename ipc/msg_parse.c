@@ -283,6 +283,17 @@ bool msg_parse_refused(struct mpwalk *w, struct msg *m, const char **why)
                    "REFUSED: wrong field", why);
 }
 
+bool msg_parse_pressure(struct mpwalk *w, struct msg *m, const char **why)
+{
+    struct msg_pressure *p = &m->u.pressure;
+    uint32_t n = 0;
+    bool ok = number(w, &p->memory) && mpwalk_array(w, &n) == 0 && n % 2 == 0 && n / 2 <= MSG_PRESSURE_MAX;
+    p->n_queues = n / 2;
+    for (uint32_t i = 0; ok && i < p->n_queues; i++)
+        ok = text(w, p->queues[i].name, sizeof p->queues[i].name) && big(w, &p->queues[i].jobs);
+    return verdict(ok, "PRESSURE: wrong field", why);
+}
+
 bool msg_parse_leave(struct mpwalk *w, struct msg *m, const char **why)
 {
     (void)w, (void)m, (void)why;

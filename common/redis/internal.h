@@ -4,7 +4,7 @@
  * hello.c   what is said on each new connection before it is READY
  * command.c commands, replies, the watchdog
  * link.c    hiredis' hooks on libev: one write a loop turn
- * alone.c   is it the only server?
+ * alone.c   is it the only server? memory.c how full is it?
  * subscribe.c channels
  * script.c  registered scripts; url.c where and as whom; blocking.c the client of the command line
  */

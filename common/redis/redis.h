@@ -66,6 +66,10 @@ bool redis_without_aof(const struct redis *r);
 /* The server is neither part of a cluster nor has a replica: no older news than two seconds, false as long as there are
  * none. May send a question. */
 bool redis_is_alone(struct redis *r);
+/* Asks how much of its maxmemory the server uses; max 0: there is no such limit. fn once, with known false where there is no
+ * answer. */
+typedef void (*redis_memory_fn)(bool known, uint64_t used, uint64_t max, void *arg);
+void redis_ask_memory(struct redis *r, redis_memory_fn fn, void *arg);
 /* Bytes given to the connection and not yet written to its socket: callers stop adding at 512 KiB, because hiredis
  * moves its whole output buffer after each partial write. */
 size_t redis_unsent(const struct redis *r);

@@ -221,6 +221,17 @@ static void test_answers_fit_one_write(void **state)
     assert_true(out.len <= FRAME_ACK_MAX && r.u.refused.temporary &&
                 r.u.refused.retry_after_ms == UINT32_MAX);
     assert_string_equal(r.u.refused.why, m.u.refused.why);
+    m = (struct msg){.type = MSG_PRESSURE, .generation = UINT32_MAX};
+    m.u.pressure.memory = UINT32_MAX;
+    m.u.pressure.n_queues = MSG_PRESSURE_MAX;
+    for (unsigned i = 0; i < MSG_PRESSURE_MAX; i++) {
+        memset(m.u.pressure.queues[i].name, 'q', MSG_QUEUE_MAX - 1);
+        m.u.pressure.queues[i].jobs = UINT64_MAX - i;
+    }
+    r = there_and_back(&m, MSG_DIR_WI);
+    assert_true(out.len <= FRAME_ACK_MAX && r.u.pressure.n_queues == MSG_PRESSURE_MAX);
+    assert_true(r.u.pressure.queues[MSG_PRESSURE_MAX - 1].jobs == UINT64_MAX - MSG_PRESSURE_MAX + 1);
+    assert_int_equal(strlen(r.u.pressure.queues[0].name), MSG_QUEUE_MAX - 1);
     there_and_back(&(struct msg){.type = MSG_LEAVE}, MSG_DIR_WI);
     there_and_back(&(struct msg){.type = MSG_END}, MSG_DIR_IW);
 }

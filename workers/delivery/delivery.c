@@ -141,6 +141,7 @@ static void on_second(struct ev_loop *loop, ev_timer *t, int revents)
     foreign_second(d);
     if (!list_empty(&d->tells))
         tell_second(d);
+    pressure_second(d);
 }
 
 static void start_timer(struct delivery *d, ev_timer *t, void (*fn)(struct ev_loop *, ev_timer *, int),

@@ -25,6 +25,7 @@
 struct dest;
 struct home;
 struct lane;
+struct link_recv;
 struct reap;
 
 enum job_state {
@@ -187,6 +188,7 @@ struct delivery { /* the one state of the process */
     struct queue_listener *listener;
     char **source_auth;                       /* header line of each source */
     char *unfit;                              /* what was last said of an unfit Redis */
+    struct pressure *pressure;
     uint64_t foreign_looked_ms, node_said_ms; /* monotonic; 0: never */
     struct node nodes[NODES_MAX];
     bool draining, handing_back, ended;
@@ -283,6 +285,7 @@ static inline bool lane_ordered(const struct lane *l)
 void intake_link(struct delivery *d, int batch_fd, int ack_fd);
 void intake_credit(struct delivery *d); /* tells every link what it may send now */
 void intake_pump(struct delivery *d);   /* adds what is held */
+void intake_pressure(struct delivery *d, const struct msg_pressure *p); /* to every link */
 /* The queue needs the text of a batch no more (queue_options.let_go). */
 void intake_let_go(void *added);
 /* What is known of a text that was added: struct queue_job.added. */
@@ -366,6 +369,10 @@ void settle_pump(struct delivery *d); /* after a reconnect */
 /* ---- watch.c: the queues' ticks, as metrics and logs */
 void watch_start(struct lane *l);
 void watch_second(struct delivery *d); /* blanks the gauges of a lost lease; a new allowance of log lines */
+
+/* ---- pressure.c: how full Redis and its queues are, for those who send batches */
+void pressure_second(struct delivery *d);
+void pressure_link(struct delivery *d, struct link_recv *l); /* a new one hears what was said last */
 
 /* ---- reap.c: what the dead left */
 void reap_dead(struct delivery *d, const struct msg_reap *m);

@@ -267,6 +267,7 @@ void intake_link(struct delivery *d, int batch_fd, int ack_fd)
     list_push_back(&d->links, &l->link);
     l->recv = link_recv_new(d->loop, batch_fd, ack_fd, child_generation(d->child), &events, l);
     say_credit(l);
+    pressure_link(d, l->recv);
     if (d->draining)
         link_recv_leave(l->recv);
 }
@@ -276,6 +277,13 @@ void intake_credit(struct delivery *d)
     struct intake_link *l;
 
     list_foreach(l, &d->links, struct intake_link, link) say_credit(l);
+}
+
+void intake_pressure(struct delivery *d, const struct msg_pressure *p)
+{
+    struct intake_link *l;
+
+    list_foreach(l, &d->links, struct intake_link, link) link_recv_pressure(l->recv, p);
 }
 
 void intake_held(const struct delivery *d)

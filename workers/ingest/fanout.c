@@ -6,6 +6,7 @@
 
 #include "common/base/mem.h"
 #include "common/queue/partition.h"
+#include "workers/ingest/pressure.h"
 
 #define TYPICAL_OVERHEAD 256 /* bytes that an event grows by in a batch */
 
@@ -26,12 +27,11 @@ unsigned fanout_partition(const char *key, unsigned n)
     return queue_partition_of(key, strlen(key), n);
 }
 
-bool fanout_room(const struct ingest *g, size_t n, size_t bytes, enum reply_busy *why)
+bool fanout_room(struct ingest *g, size_t n, size_t bytes, enum reply_busy *why)
 {
     const struct routing *r = g->routing.table != NULL ? &g->routing : NULL;
     size_t copies = r != NULL ? r->copies : n * g->conf->n_destinations;
-    size_t held = g->batches.events;
-    if (held > 0 && held + copies > g->conf->ingest.max_internal_queue_size) {
+    if (!pressure_has_room(g, copies)) {
         *why = g->links.n > 0 ? REPLY_BUSY_EVENTS : REPLY_BUSY_NO_WORKER;
         return false;
     }
@@ -39,6 +39,10 @@ bool fanout_room(const struct ingest *g, size_t n, size_t bytes, enum reply_busy
     need += copies * TYPICAL_OVERHEAD;
     for (size_t i = 0; i < g->conf->n_destinations; i++) {
         size_t events = r != NULL ? r->copies_to[i] : n;
+        if (events > 0 && pressure_is_deep(g, i)) {
+            *why = REPLY_BUSY_QUEUE_DEPTH;
+            return false;
+        }
         size_t spread = g->outlets[i].n_gates < events ? g->outlets[i].n_gates : events;
         need += spread * BATCH_EVENT_OVERHEAD; /* each in a batch of its own */
     }

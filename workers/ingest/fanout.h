@@ -21,7 +21,7 @@ unsigned fanout_partition(const char *key, unsigned n);
 /* Is there room for the events of the request at hand, n of them with `bytes` of text, in all the batches that they go
  * to? False: *why. Asked before the first is taken, so
  * that a request is taken whole or not at all. */
-bool fanout_room(const struct ingest *g, size_t n, size_t bytes, enum reply_busy *why);
+bool fanout_room(struct ingest *g, size_t n, size_t bytes, enum reply_busy *why);
 /* Takes one event into the open batch of each of its destinations (to NULL: of all); w (may be NULL) waits for each. -1 with ENOMEM. */
 int fanout_take(struct ingest *g, struct source *s, const struct event *e, const struct event_context *c,
                 const struct route_set *to, struct waiter *w);

@@ -20,6 +20,7 @@
 #include "workers/ingest/flush.h"
 #include "workers/ingest/front.h"
 #include "workers/ingest/pixel.h"
+#include "workers/ingest/pressure.h"
 #include "workers/ingest/reply.h"
 #include "workers/ingest/request.h"
 #include "workers/ingest/requeue.h"
@@ -240,7 +241,8 @@ static void ingest_link(struct child *c, const struct msg_link *m, int batch_fd,
                                                    .refused = on_refused,
                                                    .ready = on_link_ready,
                                                    .gone = on_link_gone,
-                                                   .delivered = on_delivered};
+                                                   .delivered = on_delivered,
+                                                   .pressure = pressure_told};
     struct link_send *send =
         link_send_new(g->loop, batch_fd, ack_fd, m->peer_slot, m->peer_generation, &events, g);
     links_add(&g->links, send);
@@ -270,7 +272,7 @@ static void watch_pressure(struct ingest *g)
 {
     if (g->budget.used < PRESSURE_LOW(g->budget.max)) {
         if (g->paused) {
-            ev_timer_stop(g->loop, &g->pressure);
+            ev_timer_stop(g->loop, &g->patience);
             g->paused = false;
             http_server_pause(g->server, false);
         }
@@ -280,8 +282,8 @@ static void watch_pressure(struct ingest *g)
     } else if (g->budget.used > PRESSURE_HIGH(g->budget.max) && !g->paused && !g->shedding && !g->draining) {
         g->paused = true;
         http_server_pause(g->server, true);
-        ev_timer_set(&g->pressure, PRESSURE_WAIT, 0.);
-        ev_timer_start(g->loop, &g->pressure);
+        ev_timer_set(&g->patience, PRESSURE_WAIT, 0.);
+        ev_timer_start(g->loop, &g->patience);
     }
 }
 
@@ -363,7 +365,7 @@ static void ingest_drain(struct child *c, uint32_t deadline_ms, const char *reas
     if (g->drain_idle_until > now + whole / 2)
         g->drain_idle_until = now + whole / 2;
     if (g->paused) {
-        ev_timer_stop(g->loop, &g->pressure);
+        ev_timer_stop(g->loop, &g->patience);
         g->paused = false;
         http_server_pause(g->server, false);
     }
@@ -451,11 +453,12 @@ static int ingest_start(struct child *c, void *state, enum exitcode *code)
     list_init(&g->untold);
     list_init(&g->flushes);
     make_counts(g);
+    pressure_start(g);
     make_server(g);
     (void)ingest_quarantine(g); /* without it only requests with bad events are refused */
     g->last_progress = ev_now(g->loop);
-    ev_timer_init(&g->pressure, on_pressure, 0., 0.);
-    g->pressure.data = g;
+    ev_timer_init(&g->patience, on_pressure, 0., 0.);
+    g->patience.data = g;
     ev_prepare_init(&g->turn, on_turn);
     ev_set_priority(&g->turn, EV_MAXPRI); /* before the links write what they were given in this turn */
     g->turn.data = g;
@@ -504,6 +507,7 @@ static void ingest_beat(struct child *c, struct msg_beat *m, void *state)
     struct metrics *all = child_metrics(c);
     m->in_hand = (uint32_t)g->batches.batches;
     m->jobs = (uint64_t)metrics_value(all, METRIC_INGEST_REQUESTS, NULL);
+    pressure_beat(g);
     metric_set(metrics_series(all, METRIC_INGEST_IN_FLIGHT, NULL), http_server_requests_open(g->server));
     metric_set(metrics_series(all, METRIC_INGEST_CONNECTIONS, NULL), http_server_connections(g->server));
     metric_set(metrics_series(all, METRIC_INGEST_QUEUED_EVENTS, NULL), (double)g->batches.events);

@@ -30,6 +30,7 @@ struct ingest {
     struct http_budget budget; /* ingest.memory: connections, bodies, inflation, batches */
     struct http_server *server;
     struct http_tls **tls; /* of each listener, until they listen */
+    struct pressure *pressure;
     struct source_table *sources;
     struct proxies proxies; /* ingest.trusted_proxies */
     struct buf pixel;       /* the event of the image that is being asked for */
@@ -50,7 +51,7 @@ struct ingest {
     struct map *told_by_id;
 
     ev_prepare turn;   /* the end of each turn of the loop */
-    ev_timer pressure; /* how long reading stands still before requests are sent away */
+    ev_timer patience; /* how long reading stands still before requests are sent away */
     ev_timer drain;
     struct list gone_links;
     double last_progress; /* when a batch was last stored or a link last took one (loop time) */

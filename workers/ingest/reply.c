@@ -10,6 +10,7 @@
 #include "workers/ingest/auth.h"
 #include "workers/ingest/cors.h"
 #include "workers/ingest/pixel.h"
+#include "workers/ingest/pressure.h"
 
 #define TEXT_TYPE       "text/plain; charset=utf-8"
 #define JSON_TYPE       "application/json; charset=utf-8"
@@ -19,6 +20,7 @@
 
 static const struct {
     const char *metric, *text;
+    int status; /* 0: 503 */
 } busy[] = {
     [REPLY_BUSY_EVENTS] = {"events", "too many events are waiting"},
     [REPLY_BUSY_MEMORY] = {"memory", "no memory left for now"},
@@ -27,6 +29,10 @@ static const struct {
     [REPLY_BUSY_QUARANTINE] = {"quarantine", "the quarantine cannot take bad events"},
     [REPLY_BUSY_DRAINING] = {"draining", "shutting down"},
     [REPLY_BUSY_NO_DESTINATION] = {"no_destination", "no destination is configured"},
+    [REPLY_BUSY_REQUESTS] = {"requests", "too many requests are waiting"},
+    [REPLY_BUSY_QUEUE_DEPTH] = {"queue_depth", "too much waits for a destination", 429},
+    [REPLY_BUSY_REDIS_MEMORY] = {"redis_memory", "the store is nearly full", 429},
+    [REPLY_BUSY_SPOOL] = {"spool", "the spool is nearly full", 429},
 };
 
 static bool is_pixel(const struct http_request *r)
@@ -195,24 +201,32 @@ void reply_options(struct ingest *g, struct http_request *r, const struct endpoi
     g->answering = before;
 }
 
-void reply_busy(struct ingest *g, struct http_request *r, struct source *s, enum reply_busy why)
+/* Where nothing is known of what fills up: by how long nothing has moved. */
+static unsigned retry_after(const struct ingest *g)
 {
-    char headers[48];
     double still = (ev_now(g->loop) - g->last_progress) / RETRY_AFTER_PER;
     uint64_t base = 1 + (still > 0 ? (still < RETRY_AFTER_MAX ? (uint64_t)still : RETRY_AFTER_MAX) : 0);
     uint64_t seconds = base + id_random_below(base + 1); /* spread: they must not all come back at once */
     if (seconds > RETRY_AFTER_MAX)
         seconds = RETRY_AFTER_MAX - id_random_below(RETRY_AFTER_MAX / 3);
-    snprintf(headers, sizeof headers, "Retry-After: %u\r\n", (unsigned)seconds);
+    return (unsigned)seconds;
+}
+
+void reply_busy(struct ingest *g, struct http_request *r, struct source *s, enum reply_busy why)
+{
+    char headers[48];
+    unsigned seconds = pressure_retry_after(g, why);
+    snprintf(headers, sizeof headers, "Retry-After: %u\r\n", seconds > 0 ? seconds : retry_after(g));
     metric_add(metrics_series(child_metrics(g->child), METRIC_INGEST_BACKPRESSURE, busy[why].metric, NULL),
                1);
-    send_error(g, r, s, 503, headers, busy[why].text);
+    send_error(g, r, s, busy[why].status > 0 ? busy[why].status : 503, headers, busy[why].text);
 }
 
 void reply_health(struct ingest *g, struct http_request *r)
 {
     bool up = g->health_known ? g->healthy : g->links.n > 0;
-    bool accepting = up && !g->draining && !g->shedding && g->conf->n_destinations > 0;
+    bool accepting =
+        up && !g->draining && !g->shedding && !pressure_is_general(g) && g->conf->n_destinations > 0;
     char body[256];
     int n = snprintf(body, sizeof body,
                      "{\"appType\":\"dray\",\"server\":\"UP\",\"db\":\"%s\",\"acceptingEvents\":\"%s\","

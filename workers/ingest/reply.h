@@ -5,7 +5,7 @@
 #include "workers/ingest/endpoint.h"
 #include "workers/ingest/ingest.h"
 
-/* Why a request is sent away with 503 and Retry-After. */
+/* Why a request is sent away with Retry-After: 503, or 429 where others than this process are too slow for what comes. */
 enum reply_busy {
     REPLY_BUSY_EVENTS, /* max_internal_queue_size */
     REPLY_BUSY_MEMORY,
@@ -14,6 +14,10 @@ enum reply_busy {
     REPLY_BUSY_QUARANTINE,
     REPLY_BUSY_DRAINING,
     REPLY_BUSY_NO_DESTINATION,
+    REPLY_BUSY_REQUESTS, /* limits.requests; and those below: ingest.backpressure */
+    REPLY_BUSY_QUEUE_DEPTH,
+    REPLY_BUSY_REDIS_MEMORY,
+    REPLY_BUSY_SPOOL,
 };
 
 /* 2xx. quarantined events and the fault of the first are told when there are any. */

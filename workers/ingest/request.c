@@ -19,6 +19,7 @@
 #include "workers/ingest/auth.h"
 #include "workers/ingest/fanout.h"
 #include "workers/ingest/pixel.h"
+#include "workers/ingest/pressure.h"
 #include "workers/ingest/reply.h"
 
 struct taking {
@@ -45,12 +46,15 @@ static struct source *admit(struct ingest *g, struct http_request *r, const char
 
 static bool refuse_early(struct ingest *g, struct http_request *r, struct source *s)
 {
+    enum reply_busy why;
     if (g->ended || (g->draining && child_orphan(g->child)))
         reply_busy(g, r, s, REPLY_BUSY_DRAINING);
     else if (g->conf->n_destinations == 0)
         reply_busy(g, r, s, REPLY_BUSY_NO_DESTINATION);
     else if (g->shedding)
         reply_busy(g, r, s, REPLY_BUSY_MEMORY);
+    else if (pressure_refuses(g, &why))
+        reply_busy(g, r, s, why);
     else
         return false;
     return true;
