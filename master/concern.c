@@ -37,6 +37,7 @@ static const struct {
     {"destinations[].is_multi_processor", INGEST | DELIVERY},
     {"destinations[].ordering", INGEST | DELIVERY},
     {"destinations[].partitions", INGEST | DELIVERY},
+    {"routes", INGEST},
     {"takeover", DELIVERY},
     {"programs", PROGRAM},
     {"log", ALL},
