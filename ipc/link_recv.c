@@ -334,6 +334,13 @@ void link_recv_stored(struct link_recv *l, const char *id, bool duplicate)
     answer(l, &m);
 }
 
+void link_recv_stored_but(struct link_recv *l, const char *id, uint32_t seen)
+{
+    struct msg m = {.type = MSG_STORED, .generation = l->generation, .u.stored.seen = seen};
+    str_copy(m.u.stored.id, id, sizeof m.u.stored.id);
+    answer(l, &m);
+}
+
 void link_recv_refused(struct link_recv *l, const char *id, bool temporary, uint32_t retry_after_ms,
                        const char *why)
 {

@@ -35,6 +35,8 @@ void link_recv_free(struct link_recv *l);
  * were ever granted are a broken stream. Of several grants in one turn the last one counts. */
 void link_recv_credit(struct link_recv *l, uint32_t batches, uint64_t bytes);
 void link_recv_stored(struct link_recv *l, const char *id, bool duplicate);
+/* The same; so many of its events were left out, because they had been stored before. */
+void link_recv_stored_but(struct link_recv *l, const char *id, uint32_t seen);
 void link_recv_refused(struct link_recv *l, const char *id, bool temporary, uint32_t retry_after_ms,
                        const char *why);
 /* What became of a batch that is stored; no answer to it, and never before it. why: of a failure; it is cut. */

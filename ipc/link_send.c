@@ -24,6 +24,7 @@
 
 #define PIPE_SIZE      (1 << 20)
 #define GATHER         8 /* batches a writev */
+#define PIECES         3 /* of a frame: head, body, tail */
 #define CHUNK          (16u << 10)
 #define UNWATCHED      "the event loop cannot watch it"
 #define READS_PER_TURN 4
@@ -84,8 +85,8 @@ static size_t pack_head(const struct link_send *l, const struct link_batch *b,
                         unsigned char head[MSG_BATCH_HEAD_MAX])
 {
     size_t len;
-    if (msg_pack_batch_head(head, &len, l->generation, b->id, b->tries, b->source, b->queue, b->order_key,
-                            b->flags, b->n_events, b->body.len) < 0)
+    if (msg_pack_batch_head_of(head, &len, l->generation, b->id, b->tries, b->source, b->queue, b->order_key,
+                               b->flags, b->n_events, b->body.len, b->tail.len) < 0)
         panic("batch %s cannot be a message", b->id);
     return len;
 }
@@ -106,7 +107,7 @@ static void mark_read(struct link_send *l)
     for (struct list *at = l->unsent->prev; at != &l->in_flight; at = at->prev) {
         unsigned char head[MSG_BATCH_HEAD_MAX];
         struct link_batch *b = batch_of(at);
-        size_t frame = pack_head(l, b, head) + b->body.len;
+        size_t frame = pack_head(l, b, head) + b->body.len + b->tail.len;
         b->was_read = unread == 0;
         unread -= frame < unread ? frame : unread;
     }
@@ -155,6 +156,7 @@ static int gather(struct link_send *l, unsigned char heads[GATHER][MSG_BATCH_HEA
         struct link_batch *b = batch_of(at);
         iov[n++] = (struct iovec){.iov_base = heads[i], .iov_len = pack_head(l, b, heads[i])};
         iov[n++] = (struct iovec){.iov_base = b->body.data, .iov_len = b->body.len};
+        iov[n++] = (struct iovec){.iov_base = b->tail.data, .iov_len = b->tail.len};
     }
     if (at == &l->in_flight && l->ending && !l->ended) {
         struct buf out = {.data = (char *)end, .cap = END_MAX, .max = END_MAX};
@@ -175,13 +177,13 @@ static int gather(struct link_send *l, unsigned char heads[GATHER][MSG_BATCH_HEA
 /* Moves `unsent` over what the pipe has taken. */
 static void advance(struct link_send *l, const struct iovec *iov, int n_iov, size_t took)
 {
-    for (int i = 0; i < n_iov; i += 2) {
+    for (int i = 0; i < n_iov; i += PIECES) {
         if (l->unsent == &l->in_flight) { /* END's own iovec */
             l->end_at += took;
             l->ended = took == iov[i].iov_len;
             return;
         }
-        size_t frame = iov[i].iov_len + iov[i + 1].iov_len;
+        size_t frame = iov[i].iov_len + iov[i + 1].iov_len + iov[i + 2].iov_len;
         if (took < frame) {
             l->unsent_at += took;
             return;
@@ -222,7 +224,7 @@ static void flush(struct link_send *l)
 {
     while (wants_write(l)) {
         unsigned char heads[GATHER][MSG_BATCH_HEAD_MAX], end[END_MAX];
-        struct iovec iov[2 * GATHER + 1];
+        struct iovec iov[PIECES * GATHER + 1];
         if (l->follows.len > 0 && flush_follows(l) < 0)
             return;
         int n_iov = gather(l, heads, end, iov);
@@ -322,6 +324,7 @@ static void dispatch(struct link_send *l, const unsigned char *body, size_t len)
         gone(l, "an answer to a batch that it has not", true);
     } else if (m.type == MSG_STORED) {
         HOOK_POINT(ack_read);
+        b->seen = m.u.stored.seen;
         l->events->stored(l, b, m.u.stored.duplicate, l->arg);
     } else {
         l->events->refused(l, b, m.u.refused.temporary, m.u.refused.retry_after_ms, m.u.refused.why, l->arg);
@@ -437,7 +440,7 @@ bool link_send_may(const struct link_send *l, size_t bytes)
 void link_send_put(struct link_send *l, struct link_batch *b)
 {
     ASSERT(b->on == NULL && !list_linked(&b->link) && link_send_alive(l));
-    ASSERT(b->n_events > 0 && b->body.len <= LINK_BODY_MAX);
+    ASSERT(b->n_events > 0 && b->body.len <= LINK_BODY_MAX && b->tail.len <= LINK_BODY_MAX - b->body.len);
     list_push_back(&l->in_flight, &b->link);
     b->on = l;
     l->n++;

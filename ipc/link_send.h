@@ -21,8 +21,8 @@
 #define LINK_BODY_MAX (FRAME_BATCH_MAX - MSG_BATCH_HEAD_MAX)
 
 /* Embedded in the owner's batch; zeroed before its first use. source is shorter than MSG_NAME_MAX, queue than
- * MSG_QUEUE_MAX, order_key than MSG_KEY_MAX, body holds n_events (1 or more) and at most LINK_BODY_MAX bytes: anything else is the
- * owner's bug (panic). */
+ * MSG_QUEUE_MAX, order_key than MSG_KEY_MAX, body holds n_events (1 or more), body and tail at most LINK_BODY_MAX bytes
+ * together: anything else is the owner's bug (panic). */
 struct link_batch {
     struct list link; /* in the link's list while it is in flight */
     char id[ID_SIZE];
@@ -31,6 +31,8 @@ struct link_batch {
     uint32_t flags;                         /* MSG_BATCH_* */
     uint32_t n_events;
     struct buf body;      /* msg_pack_event pieces; not changed while in flight */
+    struct buf tail;      /* empty, or ended by msg_tail_end; the same */
+    uint32_t seen;        /* stored: events that were left out, because they had been stored before */
     struct link_send *on; /* the link it is in flight on, or NULL */
     bool was_read;        /* returned: the worker had read all of it, and may have died of it */
 };

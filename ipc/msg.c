@@ -47,7 +47,9 @@ int msg_pack(struct buf *out, const struct msg *m)
     struct msg_out o = {.buf = out};
     if (buf_append(out, no_head, FRAME_HEAD) < 0)
         return -1;
-    msg_pack_prefix(&o, m->type, m->generation, row->max);
+    /* A peer of an older version is told what it does not know only where there is something to tell. */
+    bool less = m->type == MSG_STORED && m->u.stored.seen == 0;
+    msg_pack_prefix(&o, m->type, m->generation, less ? row->min : row->max);
     row->pack(&o, m);
     size_t body_len = out->len - start - FRAME_HEAD;
     if (!o.failed && body_len > row->cap) {
@@ -83,6 +85,7 @@ int msg_parse(const unsigned char *body, size_t len, enum msg_dir dir, struct ms
         *why = "wrong number of fields";
     if (*why == NULL) {
         m->type = (enum msg_type)type;
+        m->fields = n - 2;
         if (row->parse(&w, m, why) && !mpwalk_done(&w))
             *why = "bytes left over";
     }

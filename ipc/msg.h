@@ -143,6 +143,7 @@ struct msg_batch {
     uint32_t n_events;
     struct mpwalk
         events; /* stands before the first event; each is mpwalk_bytes; already checked to be n_events */
+    const char *seen; /* n_events times MSG_SEEN_ID bytes; NULL: none of them is to be looked for */
 };
 #define MSG_BATCH_TELL 1u /* of flags: say DELIVERED when its fate is known */
 struct msg_follow {
@@ -161,6 +162,7 @@ struct msg_credit {
 struct msg_stored {
     char id[ID_SIZE];
     bool duplicate;
+    uint32_t seen; /* events of the batch that were left out, because their messageId was stored before */
 };
 struct msg_refused {
     char id[ID_SIZE];
@@ -182,6 +184,7 @@ struct msg_pressure {
 struct msg {
     enum msg_type type;
     uint32_t generation;
+    uint32_t fields; /* parsed: how many it came with, of the row's range */
     union {
         struct msg_hello hello;
         struct msg_config config;
@@ -229,9 +232,19 @@ void msg_event_end(struct buf *body, size_t start);
 /* head must hold MSG_BATCH_HEAD_MAX bytes; *head_len bytes of it, then body, are the frame. tries may differ at each
  * sending. */
 #define MSG_BATCH_HEAD_MAX 512
+#define MSG_SEEN_ID        12 /* bytes that stand for source and messageId of an event; all 0: it is not looked for */
+#define MSG_TAIL_HEAD      5
 int msg_pack_batch_head(unsigned char *head, size_t *head_len, uint32_t generation, const char *id,
                         uint32_t tries, const char *source, const char *queue, const char *order_key,
                         uint32_t flags, uint32_t n_events, size_t body_len);
+/* The same where a tail follows the body: the field behind the events. */
+int msg_pack_batch_head_of(unsigned char *head, size_t *head_len, uint32_t generation, const char *id,
+                           uint32_t tries, const char *source, const char *queue, const char *order_key,
+                           uint32_t flags, uint32_t n_events, size_t body_len, size_t tail_len);
+/* A tail: begin appends its head (tail must be empty; 0, or -1 as buf_append), the caller appends MSG_SEEN_ID bytes for
+ * each event, end completes the head. */
+int msg_tail_begin(struct buf *tail);
+void msg_tail_end(struct buf *tail);
 
 /* Checks and decodes one frame body that came from direction dir. 0, or -1 with EPROTO and a reason in why
  * (a static text). Byte fields of m point into body. */

@@ -1,5 +1,5 @@
-/* msg_event - an event written into a batch's body in place: the head of a msgpack bin 32 first, its length afterwards.
- * See msg.h. */
+/* msg_event - what is written into a batch in place: an event (the head of a msgpack bin 32 first, its length
+ * afterwards), and the fields behind the events. See msg.h. */
 #include "ipc/msg.h"
 
 #include "common/base/fatal.h"
@@ -18,4 +18,15 @@ void msg_event_end(struct buf *body, size_t start)
     size_t len = body->len - start - MSG_EVENT_HEAD;
     for (int i = 1; i <= 4; i++)
         body->data[start + (size_t)i] = (char)(len >> (32 - 8 * i));
+}
+
+int msg_tail_begin(struct buf *tail)
+{
+    ASSERT(tail->len == 0);
+    return msg_event_begin(tail);
+}
+
+void msg_tail_end(struct buf *tail)
+{
+    msg_event_end(tail, 0);
 }

@@ -280,6 +280,8 @@ void msg_pack_stored(struct msg_out *o, const struct msg *m)
 {
     put_text(o, m->u.stored.id);
     put_bool(o, m->u.stored.duplicate);
+    if (m->u.stored.seen > 0)
+        put_number(o, m->u.stored.seen);
 }
 
 void msg_pack_refused(struct msg_out *o, const struct msg *m)
@@ -325,6 +327,14 @@ int msg_pack_batch_head(unsigned char *head, size_t *head_len, uint32_t generati
                         uint32_t tries, const char *source, const char *queue, const char *order_key,
                         uint32_t flags, uint32_t n_events, size_t body_len)
 {
+    return msg_pack_batch_head_of(head, head_len, generation, id, tries, source, queue, order_key, flags,
+                                  n_events, body_len, 0);
+}
+
+int msg_pack_batch_head_of(unsigned char *head, size_t *head_len, uint32_t generation, const char *id,
+                           uint32_t tries, const char *source, const char *queue, const char *order_key,
+                           uint32_t flags, uint32_t n_events, size_t body_len, size_t tail_len)
+{
     struct buf b = {
         .data = (char *)head, .cap = MSG_BATCH_HEAD_MAX, .max = MSG_BATCH_HEAD_MAX, .len = FRAME_HEAD};
     struct msg_out o = {.buf = &b};
@@ -334,21 +344,22 @@ int msg_pack_batch_head(unsigned char *head, size_t *head_len, uint32_t generati
         return -1;
     }
     const struct msg_row *row = msg_row(MSG_EVENTS);
-    msg_pack_prefix(&o, MSG_EVENTS, generation, flags != 0 ? row->max : row->min);
+    bool more = flags != 0 || tail_len > 0;
+    msg_pack_prefix(&o, MSG_EVENTS, generation, row->min + more + (tail_len > 0));
     put_text(&o, id);
     put_number(&o, tries);
     put_text(&o, source);
     put_text(&o, queue);
     put_text(&o, order_key);
-    if (flags != 0)
+    if (more)
         put_number(&o, flags);
     put_array(&o, n_events);
     size_t len = b.len - FRAME_HEAD;
-    if (o.failed || body_len > row->cap - len) {
+    if (o.failed || body_len > row->cap - len || tail_len > row->cap - len - body_len) {
         errno = EMSGSIZE;
         return -1;
     }
-    frame_put_head(head, (uint32_t)(len + body_len));
+    frame_put_head(head, (uint32_t)(len + body_len + tail_len));
     *head_len = b.len;
     return 0;
 }

@@ -228,8 +228,10 @@ bool msg_parse_batch(struct mpwalk *w, struct msg *m, const char **why)
     if (!batch_id(w, b->id) || !number(w, &b->tries) || !text(w, b->source, sizeof b->source) ||
         !text(w, b->queue, sizeof b->queue) || !text(w, b->order_key, sizeof b->order_key))
         return verdict(false, "EVENTS: wrong field", why);
-    if (!number(w, &b->flags)) /* there are none: the walker stands where it was */
-        b->flags = 0;
+    b->flags = 0;
+    b->seen = NULL;
+    if (m->fields > 6 && !number(w, &b->flags))
+        return verdict(false, "EVENTS: wrong flags", why);
     if (mpwalk_array(w, &b->n_events) < 0 || b->n_events == 0)
         return verdict(false, "EVENTS: no events", why);
     b->events = *w;
@@ -239,6 +241,11 @@ bool msg_parse_batch(struct mpwalk *w, struct msg *m, const char **why)
         if (mpwalk_bytes(w, &event, &len) < 0)
             return verdict(false, "EVENTS: wrong event", why);
     }
+    b->events.end = w->at;
+    uint32_t len;
+    if (m->fields > 7 &&
+        (mpwalk_bytes(w, &b->seen, &len) < 0 || len / MSG_SEEN_ID != b->n_events || len % MSG_SEEN_ID != 0))
+        return verdict(false, "EVENTS: wrong ids", why);
     return true;
 }
 
@@ -272,7 +279,9 @@ bool msg_parse_credit(struct mpwalk *w, struct msg *m, const char **why)
 bool msg_parse_stored(struct mpwalk *w, struct msg *m, const char **why)
 {
     struct msg_stored *s = &m->u.stored;
-    return verdict(batch_id(w, s->id) && flag(w, &s->duplicate), "STORED: wrong field", why);
+    s->seen = 0;
+    return verdict(batch_id(w, s->id) && flag(w, &s->duplicate) && (m->fields < 3 || number(w, &s->seen)),
+                   "STORED: wrong field", why);
 }
 
 bool msg_parse_refused(struct mpwalk *w, struct msg *m, const char **why)

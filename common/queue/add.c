@@ -17,7 +17,8 @@
 #include "common/base/mem.h"
 #include "common/base/str.h"
 
-#define ID_MAX 128
+#define ID_MAX    128
+#define ARGS_HEAD 4 /* "EVALSHA", its SHA-1, "1", the base */
 
 struct queue_item {
     struct list link;
@@ -26,6 +27,8 @@ struct queue_item {
     void *arg;
     const char *data; /* the caller's */
     size_t len;
+    const char *digests; /* the caller's */
+    size_t n_digests;
     uint64_t stamp_ms; /* in its options */
     unsigned offers;   /* takes that were told of it and are not answered */
     bool answered, stored;
@@ -36,6 +39,7 @@ struct group {
     struct queue_call call;
     struct list items;
     size_t n;
+    size_t n_digests;
     bool direct; /* the reply is the script's own, not EXEC's */
     enum queue_status refused_as;
     char refusal[160]; /* what the first queued command was told */
@@ -47,7 +51,8 @@ struct probe {
     struct group *g;
 };
 
-void queue_add(struct queue *q, const char *id, const void *data, size_t len, queue_done_fn done, void *arg)
+static struct queue_item *add(struct queue *q, const char *id, const void *data, size_t len,
+                              queue_done_fn done, void *arg)
 {
     struct queue_item *it = xcalloc(1, sizeof *it); /* without an id: refused at the end of the turn */
     if (len <= QUEUE_JOB_MAX && q->adds_bytes + len <= QUEUE_PENDING_MAX && strlen(id) < ID_MAX) {
@@ -60,6 +65,37 @@ void queue_add(struct queue *q, const char *id, const void *data, size_t len, qu
     it->arg = arg;
     list_init(&it->known);
     list_push_back(&q->adds, &it->link);
+    return it;
+}
+
+void queue_add(struct queue *q, const char *id, const void *data, size_t len, queue_done_fn done, void *arg)
+{
+    (void)add(q, id, data, len, done, arg);
+}
+
+void queue_add_seen(struct queue *q, const char *id, const void *data, size_t len, const void *digests,
+                    size_t n, queue_done_fn done, void *arg)
+{
+    struct queue_item *it = add(q, id, data, len, done, arg);
+    it->digests = digests;
+    it->n_digests = n;
+}
+
+bool queue_seen_has(const struct queue *q, size_t i)
+{
+    return i < q->seen.n && q->seen.known[i];
+}
+
+uint64_t queue_seen_window_ms(struct queue *q)
+{
+    uint64_t ms = q->seen.window_ms;
+    q->seen.window_ms = 0;
+    return ms;
+}
+
+uint64_t queue_seen_failures(const struct queue *q)
+{
+    return q->seen.failures;
 }
 
 /* Frees it once it is answered and no take may come back with it. */
@@ -89,13 +125,51 @@ static void answer_all(struct queue *q, struct list *items, enum queue_status s,
         answer(q, it, s, why);
 }
 
+/* Which of the item's digests are known; false: the answer makes no sense. */
+static bool read_places(struct queue *q, const struct queue_item *it, const struct redisReply *r)
+{
+    if (r->elements == 0 || it->n_digests == 0)
+        return false;
+    if (q->seen.size < it->n_digests) {
+        free(q->seen.known);
+        q->seen.size = it->n_digests;
+        q->seen.known = xmalloc(q->seen.size);
+    }
+    q->seen.n = it->n_digests;
+    memset(q->seen.known, 0, q->seen.n);
+    for (size_t i = 0; i < r->elements; i++) {
+        const struct redisReply *e = r->element[i];
+        if (e->type != REDIS_REPLY_INTEGER || e->integer < 1 || e->integer > (long long)it->n_digests)
+            return false;
+        q->seen.known[e->integer - 1] = true;
+    }
+    return true;
+}
+
+/* What follows the codes: how digests fare. */
+static void read_window(struct queue *q, const struct group *g, const struct redisReply *codes)
+{
+    if (g->n_digests == 0 || codes->elements <= g->n || codes->element[g->n]->type != REDIS_REPLY_INTEGER)
+        return;
+    if (codes->element[g->n]->integer < 0)
+        q->seen.failures++;
+    else
+        q->seen.window_ms = (uint64_t)codes->element[g->n]->integer;
+}
+
 static void answer_each(struct queue *q, struct group *g, const struct redisReply *codes)
 {
     struct queue_item *it;
+    read_window(q, g, codes);
     for (size_t i = 0; (it = list_first(&g->items, struct queue_item, link)) != NULL; i++) {
         long long code = -1;
         if (i < codes->elements && codes->element[i]->type == REDIS_REPLY_INTEGER)
             code = codes->element[i]->integer;
+        else if (i < codes->elements && codes->element[i]->type == REDIS_REPLY_ARRAY &&
+                 read_places(q, it, codes->element[i])) {
+            answer(q, it, QUEUE_SEEN, "events of it were stored before");
+            continue;
+        }
         if (code == 1)
             answer(q, it, QUEUE_OK, NULL);
         else if (code == 0)
@@ -113,6 +187,7 @@ static void repeat(struct queue *q, struct group *old)
     struct group *g = xcalloc(1, sizeof *g);
     list_init(&g->items);
     g->n = old->n;
+    g->n_digests = old->n_digests;
     g->direct = true;
     struct queue_item *it;
     while ((it = list_first(&old->items, struct queue_item, link)) != NULL) {
@@ -182,23 +257,85 @@ static void on_queued(struct queue_call *c, enum queue_status s, const char *why
     str_copy(p->g->refusal, why, sizeof p->g->refusal);
 }
 
-/* The arguments of the script: argv needs room for 2 + n. Not between MULTI and EXEC. Returns how many. */
-static int list_ids(struct queue *q, const struct group *g, const char **argv)
+/* The arguments of the script. */
+struct add_args {
+    int argc;
+    const char **argv; /* ARGS_HEAD of them stand before the script's own */
+    size_t *lens;
+    char (*numbers)[24];
+    size_t n_numbers;
+};
+
+static void put_arg(struct add_args *a, const char *text, size_t len)
 {
-    int argc = 0;
-    argv[argc++] = q->o.token;
-    argv[argc++] = queue_alone(q);
+    a->argv[a->argc] = text;
+    a->lens[a->argc++] = len;
+}
+
+static void put_text(struct add_args *a, const char *text)
+{
+    put_arg(a, text, strlen(text));
+}
+
+static void put_number(struct add_args *a, uint64_t n)
+{
+    char *text = a->numbers[a->n_numbers++];
+    put_arg(a, text, (size_t)snprintf(text, sizeof *a->numbers, "%" PRIu64, n));
+}
+
+static bool is_none(const char *digest)
+{
+    static const char none[QUEUE_DIGEST];
+    return memcmp(digest, none, QUEUE_DIGEST) == 0;
+}
+
+static void put_digests(struct add_args *a, const struct queue_item *it)
+{
+    int head = a->argc;
+    put_number(a, 0);
+    for (size_t i = 0; i < it->n_digests; i++)
+        if (!is_none(it->digests + i * QUEUE_DIGEST))
+            put_arg(a, it->digests + i * QUEUE_DIGEST, QUEUE_DIGEST);
+    a->lens[head] =
+        (size_t)snprintf(a->numbers[a->n_numbers - 1], sizeof *a->numbers, "%d", a->argc - head - 1);
+}
+
+/* Not between MULTI and EXEC. */
+static void args_open(struct queue *q, struct add_args *a, const struct group *g)
+{
+    size_t room = 16 + 2 * g->n + g->n_digests;
+    *a = (struct add_args){.argv = xcalloc(room, sizeof *a->argv), .lens = xcalloc(room, sizeof *a->lens)};
+    a->numbers = xcalloc(g->n + 4, sizeof *a->numbers);
+    const char *const head[] = {"EVALSHA", queue_script_add.sha1, "1", q->base};
+    for (size_t i = 0; i < sizeof head / sizeof *head; i++)
+        put_text(a, head[i]);
+    put_text(a, q->o.token);
+    put_text(a, queue_alone(q));
+    put_number(a, g->n);
     const struct queue_item *it;
-    list_foreach(it, &g->items, struct queue_item, link) argv[argc++] = it->id;
-    return argc;
+    list_foreach(it, &g->items, struct queue_item, link) put_text(a, it->id);
+    if (g->n_digests == 0)
+        return;
+    put_number(a, q->o.seen_window_ms);
+    put_number(a, q->o.seen_max);
+    list_foreach(it, &g->items, struct queue_item, link) put_digests(a, it);
+}
+
+static void args_close(struct add_args *a)
+{
+    free(a->argv);
+    free(a->lens);
+    free(a->numbers);
 }
 
 static void call_script(struct queue *q, struct group *g)
 {
-    const char *argv[2 + QUEUE_GROUP_MAX];
+    struct add_args a;
     g->call.finish = on_added;
-    int argc = list_ids(q, g, argv);
-    queue_call_script(q, &g->call, &queue_script_add, argc, argv, NULL);
+    args_open(q, &a, g);
+    queue_call_script(q, &g->call, &queue_script_add, a.argc - ARGS_HEAD, a.argv + ARGS_HEAD,
+                      a.lens + ARGS_HEAD);
+    args_close(&a);
 }
 
 static void write_opts(const struct queue_item *it, char opts[QUEUE_OPTS_SIZE])
@@ -227,8 +364,8 @@ static void send_hash(struct queue *q, struct queue_item *it, redis_reply_fn fn,
 static void send_group(struct queue *q, struct group *g)
 {
     static const char *const multi[] = {"MULTI"}, *const exec[] = {"EXEC"};
-    const char *argv[6 + QUEUE_GROUP_MAX] = {"EVALSHA", queue_script_add.sha1, "1", q->base};
-    int argc = 4 + list_ids(q, g, argv + 4);
+    struct add_args a;
+    args_open(q, &a, g);
     q->adds_flying++;
     g->call.finish = on_added;
     queue_call_begin(q, &g->call);
@@ -247,8 +384,9 @@ static void send_group(struct queue *q, struct group *g)
         send_hash(q, it, first ? queue_call_reply : NULL, p);
         first = false;
     }
-    redis_command(q->r, NULL, NULL, argc, argv, NULL);
+    redis_command(q->r, NULL, NULL, a.argc, a.argv, a.lens);
     redis_command(q->r, queue_call_reply, &g->call, 1, exec, NULL);
+    args_close(&a);
 }
 
 /* Moves what one transaction may hold from the queue to a new group; NULL when nothing is left. */
@@ -270,6 +408,7 @@ static struct group *gather(struct queue *q)
         bytes += it->len;
         list_push_back(&g->items, &it->link);
         g->n++;
+        g->n_digests += it->n_digests;
     }
     if (g->n > 0)
         return g;

@@ -39,6 +39,11 @@ struct queue {
     struct list adds, settles, takes; /* not yet sent */
     struct list known;                /* adds sent and not answered; only with o.let_go */
     size_t adds_bytes;
+    struct { /* of digests: what add told */
+        bool *known; /* of the job that is being answered */
+        size_t n, size;
+        uint64_t window_ms, failures;
+    } seen;
     uint64_t limited_ms; /* what the last take told */
     unsigned adds_flying, settles_flying;
     ev_prepare prepare;

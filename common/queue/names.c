@@ -34,6 +34,7 @@ const char *queue_status_name(enum queue_status s)
     static const char *const names[] = {
         [QUEUE_OK] = "ok",
         [QUEUE_DUPLICATE] = "duplicate",
+        [QUEUE_SEEN] = "seen",
         [QUEUE_LOST] = "lost",
         [QUEUE_MISSING] = "missing",
         [QUEUE_REFUSED] = "refused",

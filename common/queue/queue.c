@@ -238,6 +238,7 @@ void queue_leave(struct queue *q)
     free((char *)(uintptr_t)q->o.name);
     free((char *)(uintptr_t)q->o.token);
     free(q->base);
+    free(q->seen.known);
     free(q);
 }
 
@@ -385,6 +386,8 @@ void queue_options_tune(struct queue_options *to, const struct queue_options *o)
     to->limiter_by_group = o->limiter_by_group;
     to->metrics_points = o->metrics_points;
     to->max_run_ms = o->max_run_ms;
+    to->seen_window_ms = o->seen_window_ms;
+    to->seen_max = o->seen_max;
 }
 
 void queue_tune(struct queue *q, const struct queue_options *o)

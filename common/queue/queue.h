@@ -35,7 +35,8 @@ struct queue_options {
         limiter_ms;          /* Bull's limiter: so many started in so long by the whole fleet; 0 = none */
     bool limiter_by_group;   /* each group (the id's text behind its last colon) for itself */
     uint64_t metrics_points; /* minutes of Bull's own metrics that are kept; 0 = none */
-    uint64_t max_run_ms;     /* a job that was taken longer ago stalls, renewed lock or not; 0 = never */
+    uint64_t seen_window_ms, seen_max; /* of queue_add_seen: how long digests are known; how many are kept */
+    uint64_t max_run_ms; /* a job that was taken longer ago stalls, renewed lock or not; 0 = never */
     /* Not NULL: a job that is taken while its add is still on the way is not read back; its data is that of the add, and
      * must stay after done(QUEUE_OK) until let_go(arg), called once for each such add. */
     void (*let_go)(void *arg);
@@ -44,6 +45,7 @@ struct queue_options {
 enum queue_status {
     QUEUE_OK,
     QUEUE_DUPLICATE, /* add: a job of this id is or was there; nothing was changed */
+    QUEUE_SEEN,      /* queue_add_seen: some of its digests are known; nothing was changed */
     QUEUE_LOST,      /* the lock is not (any more) this token's; nothing was changed */
     QUEUE_MISSING,   /* there is no such job */
     QUEUE_REFUSED,   /* Redis said no for now (OOM, READONLY, NOPERM...): why; nothing was changed */
@@ -76,6 +78,19 @@ typedef void (*queue_done_fn)(enum queue_status s, const char *why, void *arg);
  * until done is called (until let_go, where there is one). Adds of one loop turn go as one group: native HSETs and one script call for the ids (Lua hashes
  * every byte of its arguments). */
 void queue_add(struct queue *q, const char *id, const void *data, size_t len, queue_done_fn done, void *arg);
+
+/* The same for a job that stands for n digests of QUEUE_DIGEST bytes each (any that are all 0 are left out). They become
+ * known with it; when one of them is known already, the job is not added: QUEUE_SEEN. Its id's own rule goes first. What
+ * keeps the digests failing (no right, a key of another type) does not keep the job from being added. */
+#define QUEUE_DIGEST 12
+void queue_add_seen(struct queue *q, const char *id, const void *data, size_t len, const void *digests,
+                    size_t n, queue_done_fn done, void *arg);
+/* Inside done with QUEUE_SEEN: is the i-th of those that are not all 0 known? */
+bool queue_seen_has(const struct queue *q, size_t i);
+/* For how long digests are known at least, as such adds have told since the last call; 0: none has. */
+uint64_t queue_seen_window_ms(struct queue *q);
+/* Transactions in which they could not be looked for. */
+uint64_t queue_seen_failures(const struct queue *q);
 
 /* ---- take.c */
 struct queue_job {

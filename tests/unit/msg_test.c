@@ -403,6 +403,52 @@ static void test_batch_events_are_counted(void **state)
     }
 }
 
+/* What follows the events: a digest for each event, and flags before them. */
+static void test_batch_tail(void **state)
+{
+    (void)state;
+    char id[ID_SIZE];
+    id_new(id);
+    for (unsigned ids = 1; ids <= 2; ids++) { /* of two events */
+        struct buf body, tail, frame;
+        unsigned char head[MSG_BATCH_HEAD_MAX];
+        size_t head_len;
+        struct msg m;
+        const char *why;
+        buf_init(&body, 1000);
+        buf_init(&tail, 1000);
+        buf_init(&frame, 2000);
+        assert_int_equal(msg_pack_event(&body, "{}", 2) + msg_pack_event(&body, "{}", 2), 0);
+        assert_int_equal(msg_tail_begin(&tail), 0);
+        for (unsigned i = 0; i < ids; i++)
+            assert_int_equal(buf_append(&tail, i == 0 ? "aaaaaaaaaaaa" : "bbbbbbbbbbbb", MSG_SEEN_ID), 0);
+        msg_tail_end(&tail);
+        assert_int_equal(
+            msg_pack_batch_head_of(head, &head_len, 7, id, 0, "s", "q", "", 0, 2, body.len, tail.len), 0);
+        assert_int_equal(buf_append(&frame, head, head_len) + buf_append(&frame, body.data, body.len) +
+                             buf_append(&frame, tail.data, tail.len),
+                         0);
+        int r =
+            msg_parse((unsigned char *)frame.data + FRAME_HEAD, frame.len - FRAME_HEAD, MSG_DIR_IW, &m, &why);
+        assert_int_equal(r, ids == 1 ? -1 : 0);
+        if (ids == 1) {
+            assert_string_equal(why, "EVENTS: wrong ids");
+        } else {
+            assert_int_equal(m.u.batch.flags, 0);
+            assert_memory_equal(m.u.batch.seen, "aaaaaaaaaaaabbbbbbbbbbbb", 24);
+            assert_int_equal(m.u.batch.events.end - m.u.batch.events.at, body.len);
+        }
+        buf_fini(&frame);
+        buf_fini(&body);
+        buf_fini(&tail);
+    }
+    struct msg m = {.type = MSG_STORED, .generation = 1, .u.stored.seen = 3};
+    id_new(m.u.stored.id);
+    assert_int_equal(there_and_back(&m, MSG_DIR_WI).u.stored.seen, 3);
+    m.u.stored.seen = 0;
+    assert_int_equal(there_and_back(&m, MSG_DIR_WI).fields, 2); /* an older reader knows no more */
+}
+
 static void test_every_cut_is_refused(void **state)
 {
     (void)state;
@@ -448,7 +494,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_control_messages),     T(test_parts),          T(test_answers_fit_one_write),
         T(test_batch_in_two_pieces),  T(test_refused_bodies), T(test_batch_events_are_counted),
-        T(test_every_cut_is_refused), T(test_caps),
+        T(test_every_cut_is_refused), T(test_caps),           T(test_batch_tail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

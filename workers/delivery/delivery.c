@@ -170,6 +170,7 @@ static void make_process_metrics(struct delivery *d)
     d->connected = metrics_series(m, METRIC_REDIS_CONNECTED, ROLE, NULL);
     d->reconnects = metrics_series(m, METRIC_REDIS_RECONNECTS, ROLE, NULL);
     d->unsafe = metrics_series(m, METRIC_REDIS_UNSAFE, "aof", NULL);
+    d->unjudged = metrics_series(child_metrics(d->child), METRIC_INGEST_DEDUP_FAILED, "redis", NULL);
     for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++)
         d->took[i] = metrics_series(m, METRIC_REDIS_DURATION, scripts[i], NULL);
 }

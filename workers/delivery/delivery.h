@@ -64,7 +64,7 @@ struct job {
 struct lane_metrics { /* of all lanes with the same label */
     const char *label;
     struct metric *added, *completed, *failed, *delayed, *handed_back, *requeued, *stalled_out, *lock_lost;
-    struct metric *jobs[6], *oldest, *promote_lag, *longest;
+    struct metric *jobs[6], *oldest, *promote_lag, *longest, *seen_window;
 };
 
 struct dest_metrics {
@@ -130,6 +130,7 @@ struct lane { /* a queue that is worked on */
     bool recovering;     /* recover.c is at it */
     bool refused;        /* Redis said no to the last take: asked again in a second */
     bool want_arm;       /* the queue was found empty: its waker is armed soon */
+    uint64_t seen_window_ms, seen_told_ms, seen_failures; /* of digests: watch.c */
     uint64_t counted_ms; /* last counts as holder of the tick lease; 0: there are none */
     struct queue_counts counts;
     bool asking_longest; /* a call is on the way */
@@ -197,7 +198,7 @@ struct delivery { /* the one state of the process */
     ev_timer ready_timer, renew_timer, second_timer, pause_timer, arm_timer, ahead_timer, hand_back_timer,
         end_timer;
     ev_check turn; /* room on the connection is looked for in each turn while batches are held */
-    struct metric *connected, *reconnects, *unsafe;
+    struct metric *connected, *reconnects, *unsafe, *unjudged;
     struct metric *took[7]; /* durations, by enum delivery_script */
 };
 

@@ -13,8 +13,10 @@
 #include "common/base/hook.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/str.h"
 #include "ipc/link_recv.h"
 #include "workers/delivery/delivery.h"
+#include "workers/delivery/seen.h"
 
 #define WINDOW_BATCHES 8
 #define WINDOW_BYTES   (8u << 20)
@@ -39,6 +41,10 @@ struct add {
     char id[ID_SIZE];
     struct buf data;
     struct payload_known known;
+    struct buf seen;  /* digests of its events (ipc/msg.h); empty: none */
+    struct buf texts; /* the events themselves, where they cannot be read from data */
+    uint32_t n_events, dropped;
+    char source[MSG_NAME_MAX];
     uint64_t asked_us;
     bool tell; /* its sender wants to know more than STORED */
 };
@@ -51,12 +57,62 @@ static void forget(struct add *a)
     list_remove(&a->sister);
     d->adds--;
     buf_fini(&a->data);
+    buf_fini(&a->seen);
+    buf_fini(&a->texts);
     free(a);
 }
 
 static void refuse(struct intake_link *l, const char *id, bool temporary, const char *why)
 {
     link_recv_refused(l->recv, id, temporary, temporary ? RETRY_MS : 0, why);
+}
+
+static struct payload_head head_of(const struct delivery *d, const char *id, const char *source)
+{
+    struct payload_head head = {.source = source, .id = id, .wall_ms = clock_wall_ms()};
+    const struct conf_source *s = NULL;
+
+    if (d->conf->queue.job_format == CONF_JOB_RUDDER_SDK_V3)
+        s = conf_find_source(d->conf, source); /* a source that is gone by now: dray's form has its name */
+    if (s != NULL)
+        head.write_key = s->write_key;
+    return head;
+}
+
+static bool is_known(const void *arg, size_t i)
+{
+    return queue_seen_has(arg, i);
+}
+
+/* Makes the stored form anew, of the events that Redis does not know. -1: no memory. */
+static int leave_out(struct add *a)
+{
+    struct payload_head head = head_of(a->lane->dest->d, a->id, a->source);
+    struct mpwalk events;
+    struct buf left;
+    long n = -1;
+
+    buf_init(&left, DATA_MAX);
+    if (a->texts.len > 0 ||
+        seen_unpack(a->data.data + a->known.batch_at, a->known.batch_len, &a->texts) == 0) {
+        mpwalk_init(&events, a->texts.data, a->texts.len);
+        n = seen_leave_out(events, a->n_events, &a->seen, is_known, a->lane->queue, &left);
+    }
+    if (n >= 0) {
+        a->dropped += a->n_events - (uint32_t)n;
+        a->n_events = (uint32_t)n;
+        buf_fini(&a->texts);
+        a->texts = left;
+        buf_init(&left, 0);
+    }
+    if (n > 0) {
+        mpwalk_init(&events, a->texts.data, a->texts.len);
+        buf_reset(&a->data);
+        if (payload_write(&a->data, &head, a->n_events, events, &a->known) != 0)
+            n = -1;
+    }
+    buf_fini(&left);
+    return n < 0 ? -1 : 0;
 }
 
 static void on_added(enum queue_status s, const char *why, void *arg)
@@ -71,14 +127,28 @@ static void on_added(enum queue_status s, const char *why, void *arg)
         HOOK_POINT(add_kept);
         return;
     }
+    if (s == QUEUE_SEEN && a->from != NULL) {
+        HOOK_POINT(seen_told);
+        if (leave_out(a) != 0) {
+            s = QUEUE_REFUSED;
+            why = "no memory";
+        } else if (a->n_events > 0) {
+            list_push_front(&d->held, &a->link); /* what is left of it */
+            intake_pump(d);
+            return;
+        }
+    }
     if (s == QUEUE_OK) {
         hook_at("batch_stored");
         HOOK_POINT(add_answered);
         metric_add(a->lane->m->added, 1);
     }
     if (a->from != NULL) {
-        if (s == QUEUE_OK || s == QUEUE_DUPLICATE) {
-            link_recv_stored(a->from->recv, a->id, s == QUEUE_DUPLICATE);
+        if (s == QUEUE_OK || s == QUEUE_DUPLICATE || s == QUEUE_SEEN) {
+            if (s != QUEUE_DUPLICATE && a->dropped > 0)
+                link_recv_stored_but(a->from->recv, a->id, a->dropped);
+            else
+                link_recv_stored(a->from->recv, a->id, s == QUEUE_DUPLICATE);
             if (a->tell)
                 tell_stored(d, a->id, s == QUEUE_DUPLICATE);
             HOOK_POINT(stored_unsent);
@@ -124,6 +194,17 @@ static bool takes_batches(const struct delivery *d)
     return redis_state(d->redis) == REDIS_READY && home_agreed(d);
 }
 
+static void add(struct add *a)
+{
+    struct queue *q = a->lane->queue;
+
+    if (a->seen.len > 0)
+        queue_add_seen(q, a->id, a->data.data, a->data.len, a->seen.data, a->seen.len / MSG_SEEN_ID, on_added,
+                       a);
+    else
+        queue_add(q, a->id, a->data.data, a->data.len, on_added, a);
+}
+
 void intake_pump(struct delivery *d)
 {
     struct add *a;
@@ -138,21 +219,22 @@ void intake_pump(struct delivery *d)
         a->asked_us = clock_mono_us();
         HOOK_POINT(add_unsent);
         HOOK_SENT(add_sent);
-        queue_add(lane->queue, a->id, a->data.data, a->data.len, on_added, a); /* may be the end of a */
-        claim_wake(lane);                                                      /* goes with the same write */
+        add(a);           /* may be the end of a */
+        claim_wake(lane); /* goes with the same write */
     }
 }
 
-static struct payload_head head_of(const struct delivery *d, const char *id, const char *source)
+/* Repeated events are looked for: their digests, and their texts where the stored form does not show them. */
+static int remember(struct add *a, const struct msg_batch *b, const struct payload_head *head)
 {
-    struct payload_head head = {.source = source, .id = id, .wall_ms = clock_wall_ms()};
-    const struct conf_source *s = NULL;
-
-    if (d->conf->queue.job_format == CONF_JOB_RUDDER_SDK_V3)
-        s = conf_find_source(d->conf, source); /* a source that is gone by now: dray's form has its name */
-    if (s != NULL)
-        head.write_key = s->write_key;
-    return head;
+    if (b->seen == NULL || !a->lane->dest->d->conf->ingest.dedup_enabled)
+        return 0;
+    str_copy(a->source, b->source, sizeof(a->source));
+    if (buf_append(&a->seen, b->seen, (size_t)b->n_events * MSG_SEEN_ID) != 0)
+        return -1;
+    if (head->write_key == NULL)
+        return 0;
+    return buf_append(&a->texts, b->events.at, (size_t)(b->events.end - b->events.at));
 }
 
 static void on_batch(struct link_recv *recv, const struct msg_batch *b, void *arg)
@@ -184,7 +266,11 @@ static void on_batch(struct link_recv *recv, const struct msg_batch *b, void *ar
     list_init(&a->sister);
     list_init(&a->link);
     d->adds++;
-    if (buf_reserve(&a->data, (size_t)(b->events.end - b->events.at) + 256) != 0 ||
+    a->n_events = b->n_events;
+    buf_init(&a->seen, DATA_MAX);
+    buf_init(&a->texts, DATA_MAX);
+    if (remember(a, b, &head) != 0 ||
+        buf_reserve(&a->data, (size_t)(b->events.end - b->events.at) + 256) != 0 ||
         payload_write(&a->data, &head, b->n_events, b->events, &a->known) != 0) {
         refuse(l, b->id, errno == ENOMEM, errno == ENOMEM ? "no memory" : "the batch cannot be stored");
         forget(a);

@@ -13,7 +13,9 @@
 #include "common/queue/partition.h"
 #include "workers/delivery/delivery.h"
 
-#define UNLIMITED UINT64_MAX
+#define UNLIMITED    UINT64_MAX
+#define DIGEST_BYTES 64 /* that Redis needs for a digest of 12 in a set, as measured */
+#define DIGESTS_MIN  256
 
 /* ---- metrics */
 
@@ -49,6 +51,7 @@ static void make_lane_metrics(struct metrics *m, struct lane_metrics *x)
         x->jobs[i] = metrics_series(m, METRIC_QUEUE_JOBS, id, states[i], NULL);
     x->oldest = metrics_series(m, METRIC_QUEUE_OLDEST, id, "wait", NULL);
     x->promote_lag = metrics_series(m, METRIC_PROMOTE_LAG, id, NULL);
+    x->seen_window = metrics_series(m, METRIC_INGEST_DEDUP_WINDOW, id, NULL);
     x->longest = metrics_series(m, METRIC_QUEUE_OLDEST_WAIT, id, NULL);
 }
 
@@ -62,6 +65,17 @@ static struct lane_metrics *label(struct delivery *d, const char *name)
 }
 
 /* ---- queues */
+
+/* Of one of the two sets that each queue has (queue.h). */
+static uint64_t most_digests(const struct conf *c)
+{
+    uint64_t queues = 0;
+
+    for (size_t i = 0; i < c->n_destinations; i++)
+        queues += conf_destination_partitions(c, &c->destinations[i]);
+    uint64_t most = c->ingest.dedup_max_memory_bytes / DIGEST_BYTES / 2 / (queues > 0 ? queues : 1);
+    return most > DIGESTS_MIN ? most : DIGESTS_MIN;
+}
 
 static struct queue_options options_of(const struct delivery *d, const char *prefix, const char *name)
 {
@@ -82,6 +96,8 @@ static struct queue_options options_of(const struct delivery *d, const char *pre
         .limiter_by_group = c->queue.limiter_group_key,
         .metrics_points = c->queue.metrics_max_data_points,
         .max_run_ms = c->queue.max_run_ms,
+        .seen_window_ms = c->ingest.dedup_window_ms,
+        .seen_max = most_digests(c),
         .lease_ms = c->queue.lease_ms,
     };
 }

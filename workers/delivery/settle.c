@@ -81,6 +81,7 @@ static void on_settled(enum queue_status s, const char *why, void *arg)
         break;
     case QUEUE_OK:
     case QUEUE_DUPLICATE:
+    case QUEUE_SEEN:
         HOOK_POINT(settled);
         count_result(j);
         if (d->tells_by_id != NULL && j->result == JOB_FAIL)

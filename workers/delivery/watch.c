@@ -11,6 +11,7 @@
 #include "workers/delivery/delivery.h"
 
 #define COUNTS_FRESH_MS 2500
+#define WINDOW_FRESH_MS 60000
 
 static void on_promoted(struct queue *q, uint64_t jobs, void *arg)
 {
@@ -138,6 +139,52 @@ void watch_start(struct lane *l)
     queue_tick_start(l->queue, &events, l);
 }
 
+/* ---- repeated events */
+
+static void look_at_digests(struct lane *l)
+{
+    struct delivery *d = l->dest->d;
+    uint64_t failures = queue_seen_failures(l->queue), told = queue_seen_window_ms(l->queue);
+
+    if (failures > l->seen_failures) {
+        log_warn(
+            "dedup_failed", "queue=%s batches=%llu remedy=%s", l->name,
+            (unsigned long long)(failures - l->seen_failures),
+            log_q(
+                "its batches were taken as they are; Redis refuses SMISMEMBER, SADD, UNLINK, RENAME, GET, SET or "
+                "PEXPIRE on the keys dray:ids* of the queue"));
+        metric_add(d->unjudged, failures - l->seen_failures);
+        l->seen_failures = failures;
+    }
+    if (told > 0) {
+        if (told < d->conf->ingest.dedup_window_ms &&
+            (l->seen_window_ms == 0 || l->seen_window_ms >= d->conf->ingest.dedup_window_ms))
+            log_warn("dedup_window_shrunk", "queue=%s window_ms=%llu remedy=%s", l->name,
+                     (unsigned long long)told,
+                     log_q("more ids than ingest.dedup.max_memory holds came within ingest.dedup.window"));
+        l->seen_window_ms = told;
+        l->seen_told_ms = clock_mono_ms();
+    } else if (clock_mono_ms() - l->seen_told_ms > WINDOW_FRESH_MS) {
+        l->seen_window_ms = 0;
+    }
+}
+
+static void show_window(const struct delivery *d, const struct lane_metrics *m)
+{
+    uint64_t shortest = 0;
+
+    for (size_t i = 0; i < d->n_lanes; i++) {
+        const struct lane *l = &d->lanes[i];
+
+        if (l->m == m && l->seen_window_ms > 0 && (shortest == 0 || l->seen_window_ms < shortest))
+            shortest = l->seen_window_ms;
+    }
+    if (shortest > 0)
+        metric_set(m->seen_window, (double)shortest / 1000.0);
+    else
+        metric_unset(m->seen_window);
+}
+
 void watch_second(struct delivery *d)
 {
     for (size_t i = 0; i < d->n_dests; i++) {
@@ -158,6 +205,10 @@ void watch_second(struct delivery *d)
     }
     for (size_t i = 0; i < d->n_lanes; i++)
         ask_longest(&d->lanes[i]);
-    for (size_t i = 0; i < d->n_labels; i++)
+    for (size_t i = 0; i < d->n_lanes; i++)
+        look_at_digests(&d->lanes[i]);
+    for (size_t i = 0; i < d->n_labels; i++) {
         show_longest(d, &d->labels[i]);
+        show_window(d, &d->labels[i]);
+    }
 }

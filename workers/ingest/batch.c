@@ -98,6 +98,7 @@ static void release(struct batch_set *s, struct batch *b)
 {
     s->budget->used -= b->charged;
     buf_fini(&b->lb.body);
+    buf_fini(&b->lb.tail);
     free(b);
 }
 
@@ -129,8 +130,8 @@ void batch_set_fini(struct batch_set *s)
 /* The body's memory has changed: the budget follows. */
 static void charge(struct batch_set *s, struct batch *b)
 {
-    s->budget->used += b->lb.body.cap - b->charged;
-    b->charged = b->lb.body.cap;
+    s->budget->used += b->lb.body.cap + b->lb.tail.cap - b->charged;
+    b->charged = b->lb.body.cap + b->lb.tail.cap;
 }
 
 static struct batch *take_from_pool(struct batch_set *s)
@@ -146,6 +147,7 @@ static struct batch *take_from_pool(struct batch_set *s)
         return NULL;
     memset(b, 0, sizeof *b);
     buf_init(&b->lb.body, BATCH_BODY_MAX);
+    buf_init(&b->lb.tail, BATCH_TAIL_MAX);
     return b;
 }
 
@@ -224,6 +226,37 @@ int batch_copy(struct batch_set *s, struct batch *b, const char *text, size_t le
     if (msg_pack_event(&b->lb.body, text, len) < 0)
         return -1;
     added(s, b);
+    return 0;
+}
+
+/* Digests up to that of event n, with none for those before it that have none. */
+static int pad_ids(struct batch *b, size_t n)
+{
+    static const unsigned char none[MSG_SEEN_ID];
+    struct buf *tail = &b->lb.tail;
+    if (tail->len == 0 && msg_tail_begin(tail) < 0)
+        return -1;
+    while (batch_seen_ids(b) < n)
+        if (buf_append(tail, none, sizeof none) < 0)
+            return -1;
+    return 0;
+}
+
+int batch_tag(struct batch_set *s, struct batch *b, const unsigned char id[MSG_SEEN_ID])
+{
+    if (pad_ids(b, b->lb.n_events - 1) < 0 || buf_append(&b->lb.tail, id, MSG_SEEN_ID) < 0)
+        return -1;
+    charge(s, b);
+    return 0;
+}
+
+int batch_end_tail(struct batch *b)
+{
+    if (b->lb.tail.len == 0)
+        return 0;
+    if (pad_ids(b, b->lb.n_events) < 0)
+        return -1;
+    msg_tail_end(&b->lb.tail);
     return 0;
 }
 
@@ -333,6 +366,7 @@ void batch_free(struct batch_set *s, struct batch *b)
         return;
     }
     buf_reset(&b->lb.body);
+    buf_reset(&b->lb.tail);
     list_push_back(&s->pool, &b->link);
     s->n_pool++;
 }

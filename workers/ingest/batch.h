@@ -15,7 +15,8 @@
 #include "workers/ingest/gate.h"
 
 #define BATCH_EVENT_OVERHEAD 512 /* most bytes that taking an event adds to its text */
-#define BATCH_BODY_MAX       ((8u << 20) - 4096)
+#define BATCH_BODY_MAX       ((8u << 20) - 40960) /* the rest is for head and tail of the message */
+#define BATCH_TAIL_MAX       32768
 
 struct batch;
 
@@ -75,6 +76,21 @@ int batch_add(struct batch_set *s, struct batch *b, const struct event *e, const
               const char **text, size_t *len);
 /* The same for the text of an event that was taken into another batch. */
 int batch_copy(struct batch_set *s, struct batch *b, const char *text, size_t len);
+
+/* The event that was taken last has this digest (ipc/msg.h). -1: no memory for it. */
+int batch_tag(struct batch_set *s, struct batch *b, const unsigned char id[MSG_SEEN_ID]);
+/* How many of its first events have a digest, or could have; and that of one of them, all 0 for none. */
+static inline size_t batch_seen_ids(const struct batch *b)
+{
+    return b->lb.tail.len > MSG_TAIL_HEAD ? (b->lb.tail.len - MSG_TAIL_HEAD) / MSG_SEEN_ID : 0;
+}
+static inline const unsigned char *batch_seen_id(const struct batch *b, size_t i)
+{
+    return (const unsigned char *)b->lb.tail.data + MSG_TAIL_HEAD + i * MSG_SEEN_ID;
+}
+/* Completes the digests of a closed batch, before it is sent for the first time. -1: no memory; nothing has changed, and
+ * as its tail is it cannot be sent. */
+int batch_end_tail(struct batch *b);
 
 void batch_close(struct batch_set *s, struct batch *b);
 void batch_close_all(struct batch_set *s);

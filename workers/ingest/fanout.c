@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/hook.h"
 #include "common/base/mem.h"
 #include "common/queue/partition.h"
 #include "workers/ingest/pressure.h"
@@ -72,13 +73,35 @@ static struct batch_lane *ordered_lane(struct ingest *g, size_t i, const struct 
     return gate_lane(&o->gates[o->by_key ? fanout_partition(key, o->n_gates) : 0], s->id);
 }
 
+/* The event is in hand already, in a batch of this lane: its sender waits for that one. */
+static bool repeats(struct ingest *g, struct source *s, const struct batch_lane *lane,
+                    const unsigned char id[MSG_SEEN_ID], struct waiter *w)
+{
+    struct batch *b = seen_find(&g->seen, lane, id);
+    if (b == NULL)
+        return false;
+    if (w != NULL)
+        waiter_join(w, &b->parts);
+    metric_add(s->repeated, 1);
+    HOOK_POINT(repeat_joined);
+    return true;
+}
+
+static void remember(struct ingest *g, struct batch *b, const unsigned char id[MSG_SEEN_ID])
+{
+    if (batch_tag(&g->batches, b, id) < 0 || !seen_put(&g->seen, b, id))
+        metric_add(g->counts.unremembered, 1);
+}
+
 int fanout_take(struct ingest *g, struct source *s, const struct event *e, const struct event_context *c,
                 const struct route_set *to, struct waiter *w)
 {
     size_t n = g->conf->n_destinations, len = 0;
     const char *text = NULL; /* as it stands in the first batch: the messageId is the same everywhere */
     char key[MSG_KEY_MAX];
-    bool keyed = false;
+    unsigned char id[MSG_SEEN_ID];
+    bool keyed = false,
+         known = g->conf->ingest.dedup_enabled && (w == NULL || !w->tell) && seen_id(s->seen_key, e, id);
     for (size_t i = 0; i < n; i++) {
         if (to != NULL && !ROUTE_SET_HAS(to, i))
             continue;
@@ -89,6 +112,8 @@ int fanout_take(struct ingest *g, struct source *s, const struct event *e, const
             keyed |= g->outlets[i].by_key;
             lane = ordered_lane(g, i, s, key);
         }
+        if (known && lane != NULL && repeats(g, s, lane, id, w))
+            continue;
         size_t size = text == NULL ? e->value.len + c->grow : len;
         struct batch *b = lane == NULL ? NULL : batch_room(&g->batches, lane, size);
         if (b == NULL)
@@ -96,6 +121,8 @@ int fanout_take(struct ingest *g, struct source *s, const struct event *e, const
         if (text == NULL ? batch_add(&g->batches, b, e, c, &text, &len) < 0
                          : batch_copy(&g->batches, b, text, len) < 0)
             return -1;
+        if (known)
+            remember(g, b, id);
         if (w != NULL) {
             waiter_join(w, &b->parts);
             b->lb.flags |= w->tell ? MSG_BATCH_TELL : 0;

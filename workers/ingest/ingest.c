@@ -51,6 +51,7 @@ void ingest_batch_done(struct ingest *g, struct batch *b)
         list_init(&b->parts);
     }
     uint64_t number = b->number;
+    seen_forget(&g->seen, b);
     batch_free(&g->batches, b);
     flush_batch_gone(g, number);
     waiter_parts_done(&parts, false); /* last: an answer may bring the next request at once */
@@ -182,6 +183,8 @@ static void on_stored(struct link_send *l, struct link_batch *lb, bool duplicate
     links_forget(&g->links, lb);
     if (lb->flags & MSG_BATCH_TELL)
         told_begin(g, b, l);
+    if (lb->seen > 0)
+        source_count_seen(g->sources, lb->source, lb->seen);
     ingest_batch_done(g, b);
 }
 
@@ -399,6 +402,10 @@ static void on_closed(struct batch *b, void *arg)
 {
     struct ingest *g = arg;
     HOOK_POINT(batch_closed);
+    if (batch_end_tail(b) < 0) { /* no memory: its events go without their digests */
+        seen_forget(&g->seen, b);
+        buf_reset(&b->lb.tail);
+    }
     ready_push(&g->ready, b);
 }
 
@@ -410,6 +417,7 @@ static void make_counts(struct ingest *g)
     g->counts.returned = metrics_series(m, METRIC_INGEST_BATCHES, "returned", NULL);
     g->counts.refused = metrics_series(m, METRIC_INGEST_BATCHES, "refused", NULL);
     g->counts.quarantined = metrics_series(m, METRIC_INGEST_BATCHES, "quarantined", NULL);
+    g->counts.unremembered = metrics_series(m, METRIC_INGEST_DEDUP_FAILED, "memory", NULL);
 }
 
 static struct batch_options batch_options_of(const struct conf_ingest *c)
@@ -442,6 +450,7 @@ static int ingest_start(struct child *c, void *state, enum exitcode *code)
     body_init(&g->body, conf->limits_events_per_batch);
     body_set_pick(&g->body, route_table_pick(g->routing.table));
     struct batch_options o = batch_options_of(conf);
+    seen_init(&g->seen, &g->budget);
     batch_set_init(&g->batches, g->loop, &o, &g->budget, on_closed, g);
     waiter_set_init(&g->waiters, g->loop, conf->ack_timeout_ms, on_outcome, g);
     waiter_set_told_timeout(&g->waiters, conf->delivered_timeout_ms);

@@ -17,6 +17,7 @@
 #include "workers/ingest/proxies.h"
 #include "workers/ingest/ready.h"
 #include "workers/ingest/routing.h"
+#include "workers/ingest/seen.h"
 #include "workers/ingest/source.h"
 #include "workers/ingest/waiter.h"
 
@@ -39,6 +40,7 @@ struct ingest {
     struct inflate *inflate;
     struct body body; /* of the request that is being read: a request is taken within one call */
     struct batch_set batches;
+    struct seen seen;
     struct waiter_set waiters;
     struct ready ready;
     struct link_set links;
@@ -60,7 +62,7 @@ struct ingest {
     bool health_known, healthy;
     struct source *answering; /* whose request is being answered */
     struct {
-        struct metric *stored, *duplicate, *returned, *refused, *quarantined;
+        struct metric *stored, *duplicate, *returned, *refused, *quarantined, *unremembered;
     } counts;
 };
 

@@ -10,6 +10,7 @@
 #include "common/base/mem.h"
 #include "workers/ingest/auth.h"
 #include "workers/ingest/cors.h"
+#include "workers/ingest/seen.h"
 
 struct source_key {
     uint64_t hash; /* keyed: nobody outside can choose or guess one */
@@ -39,6 +40,8 @@ static struct source *add(struct source_table *t, const char *id, const struct c
     s->unrouted = metrics_series(m, METRIC_INGEST_EVENTS, id, "unrouted", NULL);
     s->wire_bytes = metrics_series(m, METRIC_INGEST_BYTES, id, "wire", NULL);
     s->body_bytes = metrics_series(m, METRIC_INGEST_BYTES, id, "body", NULL);
+    s->repeated = metrics_series(m, METRIC_INGEST_DUPLICATES, id, "in_hand", NULL);
+    s->seen = metrics_series(m, METRIC_INGEST_DUPLICATES, id, "stored", NULL);
     s->duration = metrics_series(m, METRIC_INGEST_DURATION, id, NULL);
     s->lanes = xcalloc(conf->n_destinations, sizeof *s->lanes);
     for (size_t i = 0; i < conf->n_destinations; i++)
@@ -103,6 +106,7 @@ void source_table_set(struct source_table *t, const struct conf *conf)
             s = add(t, c->id, conf);
         s->enabled = c->enabled;
         s->ack = c->ack;
+        seen_source_key(c->id, c->write_key, s->seen_key);
         s->cors = c->cors;
         set_listeners(s, conf, c->listeners);
         limiter_set(&s->limiter, c->rate_limit, share, now);
@@ -174,6 +178,13 @@ struct source *source_unknown(struct source_table *t)
 int source_ack(const struct source *s, const struct conf_ingest *all)
 {
     return s->ack == CONF_SOURCE_ACK_INHERIT ? all->ack : s->ack - CONF_SOURCE_ACK_OWN;
+}
+
+void source_count_seen(struct source_table *t, const char *id, uint32_t n)
+{
+    struct source *s = find_id(t, id);
+    if (s != NULL)
+        metric_add(s->seen, n);
 }
 
 void source_count_request(struct source *s, int status, uint64_t duration_us)

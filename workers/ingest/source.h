@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "common/base/list.h"
+#include "common/base/siphash.h"
 #include "common/conf/conf.h"
 #include "common/metrics/metrics.h"
 #include "workers/ingest/batch.h"
@@ -22,8 +23,10 @@ struct source {
     bool everywhere;                            /* on every listener */
     unsigned char listeners[CONF_LIST_MAX / 8]; /* else: a bit for each, by number */
     struct limiter limiter;                     /* sources.rate_limit, this process' share */
+    unsigned char seen_key[SIPHASH_KEY]; /* of the digests of its messageIds */
     struct batch_lane *lanes; /* one a destination; those of ordered queues stand at their gates */
     struct metric *accepted, *quarantined, *refused, *unrouted, *wire_bytes, *body_bytes, *duration;
+    struct metric *repeated, *seen; /* events, one for each destination: of one in hand; of one that was stored */
     struct source_status {
         int status;
         struct metric *requests;
@@ -52,6 +55,8 @@ static inline bool source_is_on(const struct source *s, unsigned listener)
 }
 /* May a page of this origin send to some source on this listener? For who has not said its key. */
 bool source_any_allows(const struct source_table *t, const char *origin, unsigned listener);
+/* So many events of a batch of this source were left out, because they had been stored before. */
+void source_count_seen(struct source_table *t, const char *id, uint32_t n);
 void source_count_request(struct source *s, int status, uint64_t duration_us);
 /* A request that was answered 4xx, by its reason. */
 void source_count_rejected(struct source *s, const char *reason);

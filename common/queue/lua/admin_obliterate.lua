@@ -102,7 +102,8 @@ removes['end'] = function()
   end
   for name in string.gmatch('wait active paused delayed completed failed priority stalled-check stalled limiter '
     .. 'limiter:limited limiter:index repeat id metrics:completed metrics:completed:data metrics:failed '
-    .. 'metrics:failed:data dray:gone dray:hold dray:took meta meta-paused', '%S+') do
+    .. 'metrics:failed:data dray:gone dray:hold dray:took dray:ids dray:ids:old dray:ids:at '
+    .. 'meta meta-paused', '%S+') do
     call('DEL', B .. name)
   end
   return { 0 }

@@ -57,7 +57,7 @@ end
 local function fail_ghost(id, reason, now)
   local names = ' id wait paused meta-paused meta active delayed priority completed failed stalled stalled-check limiter '
     .. 'limiter:index limiter:limited metrics:completed metrics:failed repeat dray:gone dray:tick dray:took '
-    .. 'dray:lease dray:epoch dray:hold dray:proto dray:members dray:seen '
+    .. 'dray:lease dray:epoch dray:hold dray:proto dray:members dray:seen dray:ids dray:ids:old dray:ids:at '
   local key, data = B .. id, '{}'
   local kind = call('TYPE', key).ok
   if id == '' or #id > 256 or string.find(names, ' ' .. id .. ' ', 1, true) or kind ~= 'none' and kind ~= 'hash' then
