@@ -32,7 +32,7 @@ static bool redis_connected(const struct master *m)
 
 static bool needs_redis(const struct master *m)
 {
-    return m->conf->ingest.ack == CONF_ACK_QUEUE;
+    return m->conf->ingest.ack != CONF_ACK_MEMORY && m->conf->redis.mode != CONF_REDIS_NONE;
 }
 
 /* The program that this slot is for, if it tells of itself. */
@@ -89,6 +89,11 @@ void health_write_json(const struct master *m, struct buf *out)
         (void)buf_printf(out, "{\"name\":\"%s\",\"ok\":%s,\"text\":\"%u of %u up%s\"},", kinds[i].name,
                          up > 0 ? "true" : "false", up, wanted, m->degraded[i] ? ", dying often" : "");
     }
+    if (m->conf->redis.mode == CONF_REDIS_NONE) {
+        (void)buf_puts(out,
+                       "{\"name\":\"redis\",\"ok\":true,\"text\":\"none: nothing is kept but in memory\"}]}");
+        return;
+    }
     (void)buf_printf(out, "{\"name\":\"redis\",\"ok\":%s,\"text\":\"%s\"}]}",
                      redis_connected(m) ? "true" : "false",
                      redis_connected(m) ? "connected" : "no delivery process has a connection");
@@ -129,7 +134,7 @@ void health_each_alarm(const struct master *m, void (*fn)(const char *text, void
                  (unsigned long long)(ms / 1000), strerror(error));
         fn(text, arg);
     }
-    if (!redis_connected(m))
+    if (m->conf->redis.mode != CONF_REDIS_NONE && !redis_connected(m))
         fn("redis: no delivery process has a connection; see event=redis_down or redis_unfit in the log",
            arg);
 }

@@ -218,7 +218,8 @@ void scale_tick(struct master *m)
     if (!autoscales(m, k))
         return;
     metrics_visit(m->sum, METRIC_QUEUE_OLDEST_WAIT, visit_age, &oldest);
-    in.age_known = oldest.known && metrics_value(m->sum, METRIC_REDIS_CONNECTED, k->name, NULL) > 0;
+    in.age_known = oldest.known && m->conf->redis.mode != CONF_REDIS_NONE &&
+                   metrics_value(m->sum, METRIC_REDIS_CONNECTED, k->name, NULL) > 0;
     in.age_ms = in.age_known ? (uint64_t)(oldest.seconds * 1000) : 0;
     in.busy = s->busy;
     unsigned n = autoscale_decide(&s->autoscale, &l, &in);

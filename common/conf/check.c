@@ -238,6 +238,26 @@ static void check_single_keys(struct conf_layers *l, const struct conf *c)
              "is for mode: standalone; the managed Redis is reached by its own socket alone");
 }
 
+/* redis.mode: none. What only Redis can do is refused, not left out in silence. */
+static void check_none(struct conf_layers *l, const struct conf *c)
+{
+    if (c->redis.mode != CONF_REDIS_NONE)
+        return;
+    if (c->n_takeovers > 0)
+        conf_check_tell(l, "takeover", c->takeovers[0].id, 0, "id",
+                        "needs the Redis where the queue is; write redis.mode: standalone");
+    if (c->queue.limiter.count > 0)
+        tell(l, "queue", "limiter",
+             "counts in Redis, and redis.mode is none; remove it, or limit each destination's concurrency");
+    for (size_t i = 0; i < c->n_destinations && c->master.processes_ingest > 1; i++)
+        if (conf_destination_mode(c, &c->destinations[i]) != CONF_MODE_SHARED) {
+            tell(
+                l, "master", "processes.ingest",
+                "with redis.mode: none an ordered queue needs a single ingest process; set it to 1, or ordering: none and is_multi_processor: true");
+            return;
+        }
+}
+
 /* ---- lists */
 
 static void check_listener(struct conf_layers *l, const struct conf *c, size_t i)
@@ -443,6 +463,7 @@ void conf_check(struct conf_layers *l, const struct conf *c)
 {
     check_pairs(l, c);
     check_single_keys(l, c);
+    check_none(l, c);
     check_lists(l, c);
     if (l->r->faults == 0)
         check_warnings(l, c);

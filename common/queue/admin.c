@@ -158,6 +158,12 @@ static void on_counts(struct queue_call *c, enum queue_status s, const char *why
 
 void queue_count(struct queue *q, queue_counts_fn fn, void *arg)
 {
+    if (q->memory != NULL) {
+        struct queue_counts now;
+        queue_memory_count(q->memory, &now);
+        fn(QUEUE_OK, &now, arg);
+        return;
+    }
     struct count *c = xcalloc(1, sizeof *c);
     c->call.finish = on_counts;
     c->fn = fn;

@@ -12,6 +12,7 @@
 #include <hiredis/hiredis.h>
 
 #include "common/base/list.h"
+#include "common/queue/memory.h"
 #include "common/queue/order.h"
 
 #define QUEUE_KEY_SIZE     512
@@ -48,6 +49,7 @@ struct queue {
     unsigned adds_flying, settles_flying;
     ev_prepare prepare;
     ev_idle idle; /* keeps the loop from sleeping on what a callback at the end of a turn asked for */
+    struct queue_memory *memory; /* NULL: in Redis */
     struct queue_tick *tick;
     struct queue_lease *lease;
     bool taking; /* ordered: a take is asked for or on the way */

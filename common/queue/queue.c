@@ -329,6 +329,11 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *w, int events)
     (void)events;
     struct queue *q = w->data;
     queue_enter(q);
+    if (q->memory != NULL) {
+        queue_memory_turn(q->memory);
+        queue_leave(q);
+        return;
+    }
     queue_flush_adds(q);
     queue_flush_settles(q);
     queue_flush_lease(q);
@@ -371,6 +376,8 @@ struct queue *queue_new(struct ev_loop *loop, struct redis *r, const struct queu
     ev_idle_init(&q->idle, on_idle);
     q->prepare.data = q;
     ev_prepare_start(loop, &q->prepare);
+    if (o->ended != NULL)
+        q->memory = queue_memory_new(loop, q, &q->o);
     return q;
 }
 
@@ -405,6 +412,8 @@ void queue_free(struct queue *q)
     ev_prepare_stop(q->loop, &q->prepare);
     ev_idle_stop(q->loop, &q->idle);
     q->freed = true;
+    queue_memory_free(q->memory);
+    q->memory = NULL;
     queue_drop_adds(q, QUEUE_AWAY);
     queue_drop_settles(q, QUEUE_AWAY);
     queue_drop_takes(q, QUEUE_AWAY);
@@ -415,6 +424,12 @@ void queue_free(struct queue *q)
         c->q = NULL; /* freed when redis answers */
     }
     queue_leave(q);
+}
+
+void queue_close(struct queue *q)
+{
+    if (q->memory != NULL)
+        queue_memory_close(q->memory);
 }
 
 const char *queue_name(const struct queue *q)

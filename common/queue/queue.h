@@ -20,6 +20,9 @@
 
 struct queue;
 
+/* Of a queue in memory: how a job ended. DROPPED: it did not, and is not here any more. */
+enum queue_end { QUEUE_END_COMPLETED, QUEUE_END_FAILED, QUEUE_END_DROPPED };
+
 struct queue_options {
     const char *prefix, *name;
     const char *token; /* <node uuid>.<master run>.<slot>.<generation>; never "0" */
@@ -40,6 +43,10 @@ struct queue_options {
     /* Not NULL: a job that is taken while its add is still on the way is not read back; its data is that of the add, and
      * must stay after done(QUEUE_OK) until let_go(arg), called once for each such add. */
     void (*let_go)(void *arg);
+    /* Not NULL: a queue in the memory of this process, without Redis (memory.h); prefix, name and token are only names. A
+     * job's data is that of its add and must stay until ended(arg of the add), which may be called inside a verb. */
+    void (*ended)(void *arg, enum queue_end end, const char *text);
+    bool one_at_a_time; /* in memory: no job is taken while one is in hand or delayed */
 };
 
 enum queue_status {
@@ -69,6 +76,8 @@ void queue_options_tune(struct queue_options *to, const struct queue_options *o)
 /* Whatever is still asked for is answered inside the call (QUEUE_AWAY or QUEUE_UNKNOWN). Free the queue before its
  * connection. May be called inside a callback. NULL is fine. */
 void queue_free(struct queue *q);
+/* In memory: what waits and what comes back from now on is DROPPED, nothing is taken or added any more. */
+void queue_close(struct queue *q);
 void queue_register_scripts(void);
 const char *queue_name(const struct queue *q);
 

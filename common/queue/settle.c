@@ -67,6 +67,10 @@ static char *json_string(const char *text)
 void queue_complete(struct queue *q, const struct queue_job *job, const char *value, queue_done_fn done,
                     void *arg)
 {
+    if (q->memory != NULL) {
+        queue_memory_settle(q->memory, QUEUE_MEMORY_COMPLETE, job->id, value, 0, false, false, done, arg);
+        return;
+    }
     struct item *it = ask(q, 'c', job->id, value, json_string(value), done, arg);
     queue_opts_keep(job->opts, job->opts_len, false, it->keep);
 }
@@ -86,6 +90,10 @@ static char *cut(const char *reason)
 void queue_fail(struct queue *q, const struct queue_job *job, const char *reason, queue_done_fn done,
                 void *arg)
 {
+    if (q->memory != NULL) {
+        queue_memory_settle(q->memory, QUEUE_MEMORY_FAIL, job->id, reason, 0, true, false, done, arg);
+        return;
+    }
     char *text = cut(reason);
     struct item *it = ask(q, 'f', job->id, text, json_string(text), done, arg);
     queue_opts_keep(job->opts, job->opts_len, true, it->keep);
@@ -95,6 +103,11 @@ void queue_fail(struct queue *q, const struct queue_job *job, const char *reason
 void queue_delay(struct queue *q, const struct queue_job *job, uint64_t delay_ms, bool count_attempt,
                  const char *reason, queue_done_fn done, void *arg)
 {
+    if (q->memory != NULL) {
+        queue_memory_settle(q->memory, QUEUE_MEMORY_DELAY, job->id, "", delay_ms, count_attempt, false, done,
+                            arg);
+        return;
+    }
     char *text = cut(reason != NULL ? reason : "");
     char *extra;
     if (delay_ms > 0)
@@ -111,6 +124,10 @@ void queue_delay(struct queue *q, const struct queue_job *job, uint64_t delay_ms
 void queue_delay_front(struct queue *q, const struct queue_job *job, uint64_t delay_ms, const char *reason,
                        queue_done_fn done, void *arg)
 {
+    if (q->memory != NULL) {
+        queue_memory_settle(q->memory, QUEUE_MEMORY_DELAY, job->id, "", delay_ms, true, true, done, arg);
+        return;
+    }
     char *text = cut(reason);
     char *extra = delay_ms > 0 ? xasprintf("%" PRIu64, delay_ms) : xstrdup("1");
     struct item *it = ask(q, delay_ms > 0 ? 'F' : 'R', job->id, text, extra, done, arg);
@@ -133,6 +150,10 @@ void queue_hold(struct queue *q, const struct queue_job *job, uint64_t delay_ms,
 
 void queue_hand_back(struct queue *q, const char *id, queue_done_fn done, void *arg)
 {
+    if (q->memory != NULL) {
+        queue_memory_settle(q->memory, QUEUE_MEMORY_HAND_BACK, id, "", 0, false, true, done, arg);
+        return;
+    }
     q->returns++;
     ask(q, 'h', id, "", xstrdup(""), done, arg);
 }
@@ -343,6 +364,10 @@ static void renew_part(struct queue *q, struct renewal *r, const char *const *id
 void queue_renew(struct queue *q, const char *const *ids, size_t n, queue_lost_fn lost, queue_done_fn done,
                  void *arg)
 {
+    if (q->memory != NULL) {
+        queue_memory_answer(q->memory, done, arg);
+        return;
+    }
     struct renewal *r = xcalloc(1, sizeof *r);
     *r = (struct renewal){.lost = lost, .done = done, .arg = arg, .parts = 1};
     for (; n > RENEW_MAX; ids += RENEW_MAX, n -= RENEW_MAX)

@@ -27,6 +27,10 @@ struct queue_wish { /* a take not yet sent */
 
 void queue_take(struct queue *q, unsigned max, queue_taken_fn taken, void *arg)
 {
+    if (q->memory != NULL) {
+        queue_memory_take(q->memory, max, taken, arg);
+        return;
+    }
     struct queue_wish *w = xcalloc(1, sizeof *w);
     ASSERT(!q->o.ordered);
     w->max = max < QUEUE_TAKE_MAX ? max : QUEUE_TAKE_MAX;

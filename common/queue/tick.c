@@ -226,6 +226,10 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int events)
 
 void queue_tick_start(struct queue *q, const struct queue_tick_events *events, void *arg)
 {
+    if (q->memory != NULL) {
+        queue_memory_tick(q->memory, events, arg);
+        return;
+    }
     if (q->tick != NULL)
         return;
     struct queue_tick *t = xcalloc(1, sizeof *t);
@@ -248,6 +252,10 @@ static void on_unticked(struct queue_call *c, enum queue_status s, const char *w
 
 void queue_tick_stop(struct queue *q)
 {
+    if (q->memory != NULL) {
+        queue_memory_untick(q->memory);
+        return;
+    }
     struct queue_tick *t = q->tick;
     if (t == NULL)
         return;

@@ -5,6 +5,7 @@
  * command.c commands, replies, the watchdog
  * link.c    hiredis' hooks on libev: one write a loop turn
  * alone.c   is it the only server? memory.c how full is it?
+ * none.c    the connection that is none
  * subscribe.c channels
  * script.c  registered scripts; url.c where and as whom; blocking.c the client of the command line
  */

@@ -54,6 +54,8 @@ typedef void (*redis_reply_fn)(enum redis_status status, const struct redisReply
 /* Copies the options. */
 struct redis *redis_new(struct ev_loop *loop, const struct redis_options *o,
                         const struct redis_events *events, void *arg);
+/* For redis.mode: none: always ready, takes no command (REDIS_AWAY). */
+struct redis *redis_none(struct ev_loop *loop, const struct redis_events *events, void *arg);
 void redis_free(struct redis *r); /* pending callbacks get REDIS_UNKNOWN inside the call; NULL is fine */
 
 /* Ends the connection, as if it had been lost; it comes back by itself. */

@@ -65,6 +65,8 @@ static void print_summary(const char *path, const struct conf *c)
            c->n_destinations, c->n_destinations == 1 ? "" : "s");
     if (c->redis.mode == CONF_REDIS_MANAGED)
         printf("managed in %s\n", conf_state_path(c, c->redis.managed_dir, redis, sizeof redis));
+    else if (c->redis.mode == CONF_REDIS_NONE)
+        puts("none: what is not delivered is in memory alone");
     else /* the URL may hold a password: its address is what stands behind the last @ */
         printf("at %s\n", strrchr(c->redis.url, '@') != NULL ? strrchr(c->redis.url, '@') + 1 : c->redis.url);
 }

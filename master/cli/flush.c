@@ -120,6 +120,8 @@ static int watch_queues(struct flush *f)
     uint64_t pause = PAUSE_MS;
     size_t clean = 0; /* places that are done stay so: what comes later does not count */
     int rc = 0;
+    if (f->n == 0) /* redis.mode: none: what has left ingest is delivered */
+        return 1;
     for (;;) {
         bool marked = f->look.mark_ms != 0;
         rc = f->look.c != NULL || queue_flush_open(&f->look, f->conf, f->run_dir) == 0 ? 0 : -1;

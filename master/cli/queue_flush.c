@@ -41,6 +41,8 @@ struct queue_flush_place *queue_flush_places(const struct conf *c, size_t *n)
 {
     size_t max = c->n_takeovers;
     *n = 0;
+    if (c->redis.mode == CONF_REDIS_NONE)
+        return xcalloc(1, sizeof(struct queue_flush_place));
     for (size_t i = 0; i < c->n_destinations; i++)
         max += conf_destination_partitions(c, &c->destinations[i]);
     struct queue_flush_place *all = xcalloc(max + 1, sizeof *all);

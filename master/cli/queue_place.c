@@ -128,7 +128,7 @@ char *queue_session_url(const struct cli *o, const struct conf *c, char *dst, si
 }
 
 /* From the file; with a socket alone, the running instance tells its own. */
-struct conf *queue_session_conf(const struct cli *o, enum exitcode *code)
+static struct conf *load(const struct cli *o, enum exitcode *code)
 {
     json_t *answer;
     struct conf *c = NULL;
@@ -148,6 +148,20 @@ struct conf *queue_session_conf(const struct cli *o, enum exitcode *code)
     buf_fini(&errors);
     free(text);
     return c;
+}
+
+struct conf *queue_session_conf(const struct cli *o, enum exitcode *code)
+{
+    struct conf *c = load(o, code);
+    if (c == NULL || c->redis.mode != CONF_REDIS_NONE)
+        return c;
+    fputs(
+        "dray: there are no queues: redis.mode is none, and what is not delivered is in the memory of the running "
+        "processes; see dray status and /metrics\n",
+        stderr);
+    conf_free(c);
+    *code = EXIT_CODE_UNREACHABLE;
+    return NULL;
 }
 
 struct exists {

@@ -224,7 +224,8 @@ static int start(struct child *child, void *state, enum exitcode *code)
     d->redis_options = redis; /* for the wakers */
     d->redis_options.url = xstrdup(redis.url);
     d->redis_options.client_name = NULL;
-    d->redis = redis_new(d->loop, &redis, &events, d);
+    d->memory = c->redis.mode == CONF_REDIS_NONE;
+    d->redis = d->memory ? redis_none(d->loop, &events, d) : redis_new(d->loop, &redis, &events, d);
     if (d->redis == NULL) {
         log_crit("redis_url_invalid", "url=%s remedy=%s", log_q(redis.url), log_q("see redis.url"));
         *code = EXIT_CODE_CONFIG;
@@ -311,6 +312,8 @@ static void drain(struct child *child, uint32_t deadline_ms, const char *reason,
     HOOK_POINT(delivery_drain);
     d->draining = true;
     intake_leave(d);
+    for (size_t i = 0; d->memory && i < d->n_lanes; i++)
+        queue_close(d->lanes[i].queue); /* its sender has all of it, too, and another worker */
     lanes_close(d);
     ahead_leave(d);
     start_timer(d, &d->hand_back_timer, on_hand_back, (deadline_ms - margin) / 1e3, 0.);
@@ -347,6 +350,7 @@ static int reload(struct child *child, const struct conf *old, void *state)
     lanes_tune(d);
     post_prepare_sources(d);
     http_client_set_connections(d->http, (unsigned)d->conf->delivery.concurrency);
+    intake_credit(d);
     for (size_t i = 0; i < d->n_lanes; i++)
         claim_wake(&d->lanes[i]); /* there may be more room */
     return 0;

@@ -176,7 +176,8 @@ struct delivery { /* the one state of the process */
     size_t n_labels;
     struct lane *strays[STRAYS_MAX];
     size_t n_strays;
-    struct list links;   /* intake.c */
+    struct list links; /* intake.c */
+    size_t n_links;
     struct list held;    /* batches that wait for room on the connection, or for Redis to come back */
     size_t adding_bytes; /* given to the queue and not answered */
     unsigned adds;       /* batches that are not answered, held ones too */
@@ -192,6 +193,7 @@ struct delivery { /* the one state of the process */
     struct pressure *pressure;
     uint64_t foreign_looked_ms, node_said_ms; /* monotonic; 0: never */
     struct node nodes[NODES_MAX];
+    bool memory; /* redis.mode: none */
     bool draining, handing_back, ended;
     bool was_ready; /* the connection was usable since it was last lost */
     unsigned handed_back;
@@ -289,6 +291,8 @@ void intake_pump(struct delivery *d);   /* adds what is held */
 void intake_pressure(struct delivery *d, const struct msg_pressure *p); /* to every link */
 /* The queue needs the text of a batch no more (queue_options.let_go). */
 void intake_let_go(void *added);
+/* Without Redis: how a batch ended (queue_options.ended). */
+void intake_ended(void *added, enum queue_end end, const char *text);
 /* What is known of a text that was added: struct queue_job.added. */
 const struct payload_known *intake_known(const void *added);
 void intake_held(const struct delivery *d); /* at a crash: names the batches that are not stored yet */

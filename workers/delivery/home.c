@@ -71,8 +71,12 @@ static void on_checked(enum queue_status s, const char *why, const struct queue_
 
 void home_check(struct delivery *d)
 {
-    if (d->n_homes == 0)
+    if (d->n_homes == 0 || d->memory)
         delivery_ready(d);
+    if (d->memory) { /* nobody else has a say in it */
+        d->n_agreed = d->n_homes;
+        return;
+    }
     for (size_t i = 0; i < d->n_homes; i++) {
         struct home *h = &d->homes[i];
 

@@ -23,6 +23,8 @@
 #define ADDING_MAX     (4u << 20) /* given to the queue and not answered */
 #define DATA_MAX       (16u << 20)
 #define RETRY_MS       1000
+#define MOVE_MS        20    /* a batch in memory goes to another worker soon */
+#define MEMORY_BATCHES 1024u /* in memory: the bytes are the limit */
 
 struct intake_link {
     struct list link;
@@ -143,6 +145,8 @@ static void on_added(enum queue_status s, const char *why, void *arg)
         HOOK_POINT(add_answered);
         metric_add(a->lane->m->added, 1);
     }
+    if (s == QUEUE_OK && d->memory) /* intake_ended answers */
+        return;
     if (a->from != NULL) {
         if (s == QUEUE_OK || s == QUEUE_DUPLICATE || s == QUEUE_SEEN) {
             if (s != QUEUE_DUPLICATE && a->dropped > 0)
@@ -181,6 +185,25 @@ void intake_let_go(void *arg)
 
     forget(arg);
     delivery_look(d);
+}
+
+/* It is answered as if delivery were storing: ingest keeps its copy until then, and gives it to another worker when this
+ * one dies or drains. What a destination will not have goes to the quarantine, there is no other place to keep it. */
+void intake_ended(void *arg, enum queue_end end, const char *text)
+{
+    struct add *a = arg;
+
+    if (a->from == NULL && end != QUEUE_END_COMPLETED)
+        log_error("batch_lost", "queue=%s batch=%s why=%s", a->lane->name, a->id, log_q(text));
+    else if (a->from == NULL)
+        log_debug("batch_outlived", "queue=%s batch=%s", a->lane->name, a->id);
+    else if (end == QUEUE_END_COMPLETED)
+        link_recv_stored(a->from->recv, a->id, false);
+    else if (end == QUEUE_END_FAILED)
+        link_recv_refused(a->from->recv, a->id, false, 0, text);
+    else
+        link_recv_refused(a->from->recv, a->id, true, MOVE_MS, text);
+    forget(a);
 }
 
 const struct payload_known *intake_known(const void *added)
@@ -278,7 +301,7 @@ static void on_batch(struct link_recv *recv, const struct msg_batch *b, void *ar
     }
     list_push_back(&l->adds, &a->sister);
     list_push_back(&d->held, &a->link);
-    a->tell = (b->flags & MSG_BATCH_TELL) != 0;
+    a->tell = (b->flags & MSG_BATCH_TELL) != 0 && !d->memory; /* there STORED comes after the delivery */
     if (a->tell)
         tell_begin(lane, a->id, recv, &l->tells);
     intake_pump(d);
@@ -318,6 +341,7 @@ static void free_link(struct intake_link *l)
     }
     tell_link_gone(l->d, &l->tells);
     list_remove(&l->link);
+    l->d->n_links--;
     link_recv_free(l->recv);
     free(l);
 }
@@ -338,6 +362,11 @@ static void say_credit(const struct intake_link *l)
 {
     bool open = redis_state(l->d->redis) == REDIS_READY;
 
+    if (l->d->memory) {
+        link_recv_credit(l->recv, MEMORY_BATCHES,
+                         l->d->conf->delivery.memory_bytes / l->d->n_links);
+        return;
+    }
     link_recv_credit(l->recv, open ? WINDOW_BATCHES : 0, open ? WINDOW_BYTES : 0);
 }
 
@@ -351,8 +380,12 @@ void intake_link(struct delivery *d, int batch_fd, int ack_fd)
     list_init(&l->adds);
     list_init(&l->tells);
     list_push_back(&d->links, &l->link);
+    d->n_links++;
     l->recv = link_recv_new(d->loop, batch_fd, ack_fd, child_generation(d->child), &events, l);
-    say_credit(l);
+    if (d->memory)
+        intake_credit(d); /* it is shared out */
+    else
+        say_credit(l);
     pressure_link(d, l->recv);
     if (d->draining)
         link_recv_leave(l->recv);

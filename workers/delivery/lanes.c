@@ -139,11 +139,13 @@ static void open_lane(struct lane *l, const struct queue_options *o)
     l->options.prefix = xstrdup(o->prefix);
     l->options.ordered = lane_ordered(l);
     l->options.let_go = intake_let_go;
+    if (d->memory)
+        l->options.ended = intake_ended;
     list_init(&l->order.late);
     l->queue = queue_new(d->loop, d->redis, &l->options);
     if (lane_ordered(l))
         order_open(l);
-    else
+    else if (!d->memory)
         l->waker = queue_waker_new(d->loop, &d->redis_options, &l->options, on_wake, l);
     watch_start(l);
 }
@@ -208,11 +210,17 @@ static void make_own_lanes(struct dest *t)
     struct queue_options o = options_of(d, d->conf->queue.prefix, name);
     char lane[160], prefix[QUEUE_PREFIX_SIZE];
 
+    o.one_at_a_time = h->mode != CONF_MODE_SHARED;
     if (h->mode != CONF_MODE_KEY) {
+        h->mode = d->memory ? CONF_MODE_SHARED
+                            : h->mode; /* ingest sends one batch at a time, and nobody else has any */
         open_lane(add_lane(h, t, t->conf->id, m), &o);
         return;
     }
-    h->queue = queue_new(d->loop, d->redis, &o);
+    if (d->memory)
+        h->mode = CONF_MODE_SHARED;
+    else
+        h->queue = queue_new(d->loop, d->redis, &o);
     o.prefix = prefix;
     share_completed(&o, n);
     for (unsigned i = 0; i < n; i++) {
@@ -331,7 +339,7 @@ struct lane *lanes_stray(struct delivery *d, const char *queue)
     for (size_t i = 0; i < d->n_strays; i++)
         if (strcmp(d->strays[i]->name, queue) == 0)
             return d->strays[i];
-    if (d->n_strays == STRAYS_MAX)
+    if (d->n_strays == STRAYS_MAX || d->memory)
         return NULL;
     log_warn("destination_unknown", "queue=%s remedy=%s", log_q(queue),
              log_q("its batches are stored in Redis, where they wait for a configuration that has it"));

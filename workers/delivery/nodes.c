@@ -19,7 +19,7 @@ void nodes_second(struct delivery *d)
     char key[QUEUE_PREFIX_SIZE + 64];
     uint64_t now_ms = clock_mono_ms();
 
-    if (redis_state(d->redis) != REDIS_READY || d->conf->node.name[0] == '\0' ||
+    if (d->memory || redis_state(d->redis) != REDIS_READY || d->conf->node.name[0] == '\0' ||
         (d->node_said_ms != 0 && now_ms - d->node_said_ms < SAY_EVERY_MS))
         return;
     d->node_said_ms = now_ms;

@@ -226,6 +226,11 @@ void reap_dead(struct delivery *d, const struct msg_reap *m)
     struct reap *r = xcalloc(1, sizeof(*r));
 
     HOOK_POINT(reap_told);
+    if (d->memory) { /* its memory went with it; ingest has what it had */
+        child_reaped(d->child, m->token, 0);
+        free(r);
+        return;
+    }
     r->d = d;
     r->m = *m;
     list_push_back(&d->reaps, &r->link);

@@ -200,6 +200,8 @@ static void on_refused(struct link_send *l, struct link_batch *lb, bool temporar
     (void)l;
     struct ingest *g = arg;
     links_forget(&g->links, lb);
+    if (!temporary && g->conf->redis.mode == CONF_REDIS_NONE)
+        told_refused(g, list_entry(lb, struct batch, lb), why);
     requeue_refused(g, list_entry(lb, struct batch, lb), temporary, retry_after_ms, why);
 }
 
@@ -305,6 +307,9 @@ static void end_links(struct ingest *g)
 static void finish(struct ingest *g)
 {
     size_t left = g->batches.batches;
+    if (g->conf->redis.mode == CONF_REDIS_NONE && left > 0)
+        log_error("events_lost", "events=%zu batches=%zu why=%s", g->batches.events, left,
+                  log_q("redis.mode is none: what is not delivered at the end of a drain is gone"));
     waiter_answer_all(&g->waiters, WAITER_DRAIN);
     quarantine_close(g->quarantine);
     g->quarantine = NULL;
@@ -452,7 +457,10 @@ static int ingest_start(struct child *c, void *state, enum exitcode *code)
     struct batch_options o = batch_options_of(conf);
     seen_init(&g->seen, &g->budget);
     batch_set_init(&g->batches, g->loop, &o, &g->budget, on_closed, g);
-    waiter_set_init(&g->waiters, g->loop, conf->ack_timeout_ms, on_outcome, g);
+    waiter_set_init(&g->waiters, g->loop,
+                    g->conf->redis.mode == CONF_REDIS_NONE ? conf->delivered_timeout_ms
+                                                           : conf->ack_timeout_ms,
+                    on_outcome, g);
     waiter_set_told_timeout(&g->waiters, conf->delivered_timeout_ms);
     ready_init(&g->ready, g->loop);
     links_init(&g->links);
@@ -492,7 +500,8 @@ static int ingest_reload(struct child *c, const struct conf *old, void *state)
     proxies_set(&g->proxies, conf->trusted_proxies);
     inflate_set_max(g->inflate, conf->limits_inflated_bytes);
     batch_set_options(&g->batches, &o);
-    waiter_set_timeout(&g->waiters, conf->ack_timeout_ms);
+    waiter_set_timeout(&g->waiters, g->conf->redis.mode == CONF_REDIS_NONE ? conf->delivered_timeout_ms
+                                                                           : conf->ack_timeout_ms);
     waiter_set_told_timeout(&g->waiters, conf->delivered_timeout_ms);
     http_server_set_limits(g->server, &limits);
     if (front_reload(g, old) < 0)

@@ -233,12 +233,14 @@ static void take(struct taking *t)
 {
     struct ingest *g = t->g;
     int ack = source_ack(t->s, &g->conf->ingest);
-    bool bad = t->first_bad != EVENT_OK, wait = ack != CONF_ACK_MEMORY;
+    bool bad = t->first_bad != EVENT_OK, none = t->g->conf->redis.mode == CONF_REDIS_NONE,
+         wait =
+             ack == CONF_ACK_DELIVERED || (ack == CONF_ACK_QUEUE && !none); /* none: taken is all there is */
     struct waiter *w = NULL;
     if (wait || bad) {
         w = waiter_new(&g->waiters, t->r, t->s);
         w->accepted = (uint32_t)t->good;
-        w->tell = ack == CONF_ACK_DELIVERED;
+        w->tell = ack == CONF_ACK_DELIVERED && !none; /* none: STORED is said after the delivery */
         http_request_set_user(t->r, w);
     }
     if (bad && set_aside(t, w) < 0) {

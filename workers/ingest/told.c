@@ -8,6 +8,8 @@
 #include "common/base/mem.h"
 #include "common/base/str.h"
 
+#define WHY_SIZE (MSG_QUEUE_MAX + MSG_TEXT_MAX + 4)
+
 struct told {
     struct list link; /* ingest.told, or ingest.untold while nobody follows it */
     char id[ID_SIZE], queue[MSG_QUEUE_MAX];
@@ -33,29 +35,37 @@ void told_begin(struct ingest *g, struct batch *b, struct link_send *l)
 }
 
 /* "destination crm answered 400: no such thing", or as the worker put it. */
-static void put_why(const struct told *t, const struct msg_delivered *d, char *dst, size_t size)
+static void put_why(const char *queue, const char *why, char dst[WHY_SIZE])
 {
     char dest[MSG_QUEUE_MAX];
-    str_copy(dest, t->queue, sizeof dest);
+    str_copy(dest, queue, sizeof dest);
     dest[strcspn(dest, "#")] = '\0'; /* behind it stands the partition */
-    snprintf(dst, size, "%s: %s", dest, d->why[0] != '\0' ? d->why : "the destination does not take it");
+    snprintf(dst, WHY_SIZE, "%s: %s", dest, why[0] != '\0' ? why : "the destination does not take it");
 }
 
 void told_delivered(struct ingest *g, const struct msg_delivered *d)
 {
-    char why[MSG_QUEUE_MAX + MSG_TEXT_MAX + 4] = "";
+    char why[WHY_SIZE] = "";
     struct told *t = g->told_by_id != NULL ? map_remove(g->told_by_id, d->id, strlen(d->id)) : NULL;
     if (t == NULL)
         return; /* two were asked, and the other was faster */
     list_remove(&t->link);
     if (d->outcome == MSG_OUTCOME_FAILED)
-        put_why(t, d, why, sizeof why);
+        put_why(t->queue, d->why, why);
     waiter_parts_delivered(&t->parts,
                            d->outcome == MSG_OUTCOME_DELIVERED ? WAITER_DONE
                            : d->outcome == MSG_OUTCOME_FAILED  ? WAITER_REJECTED
                                                                : WAITER_ACCEPTED,
                            why);
     free(t);
+}
+
+void told_refused(struct ingest *g, struct batch *b, const char *why)
+{
+    char text[WHY_SIZE];
+    (void)g;
+    put_why(b->lb.queue, why, text);
+    waiter_parts_rejected(&b->parts, text);
 }
 
 void told_link_gone(struct ingest *g, const struct link_send *l)

@@ -11,6 +11,8 @@
 /* b was stored on l: its parts that wait for more stand here now, the others are done. The caller frees b. */
 void told_begin(struct ingest *g, struct batch *b, struct link_send *l);
 void told_delivered(struct ingest *g, const struct msg_delivered *d);
+/* redis.mode: none: a destination refused b for good; who waits for it is told so now. */
+void told_refused(struct ingest *g, struct batch *b, const char *why);
 /* The link is gone. */
 void told_link_gone(struct ingest *g, const struct link_send *l);
 /* Asks for those that nobody follows; called at the end of each turn while there are any. */

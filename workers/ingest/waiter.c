@@ -254,6 +254,18 @@ void waiter_parts_delivered(struct list *parts, enum waiter_outcome outcome, con
     }
 }
 
+void waiter_parts_rejected(struct list *parts, const char *why)
+{
+    struct waiter_part *p;
+    while ((p = list_first(parts, struct waiter_part, link)) != NULL) {
+        struct waiter *w = p->waiter;
+        part_free(p);
+        if (w->rejection == NULL)
+            w->rejection = xstrdup(why);
+        waiter_release(w, false);
+    }
+}
+
 void waiter_parts_done(struct list *parts, bool failed)
 {
     struct waiter_part *p;

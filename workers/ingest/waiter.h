@@ -91,6 +91,8 @@ void waiter_aborted(struct waiter *w);
 void waiter_parts_stored(struct list *parts);
 /* It was told: the list is empty afterwards. outcome: DONE, ACCEPTED, or REJECTED for the reason in why. */
 void waiter_parts_delivered(struct list *parts, enum waiter_outcome outcome, const char *why);
+/* The batch of these parts was refused by its destination for good, before it was stored; the list is empty afterwards. */
+void waiter_parts_rejected(struct list *parts, const char *why);
 /* The batch of these parts is done, and nobody will tell more; the list is empty afterwards. */
 void waiter_parts_done(struct list *parts, bool failed);
 
