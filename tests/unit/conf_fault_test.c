@@ -57,7 +57,7 @@ static const struct {
     {"queue: { lock_duration: 99ms }\n", "must be 100ms to 1h, got \"99ms\""},
     {"ingest: { memory: 10KiB }\n", "ingest.memory: must be at least 1MiB"},
     {"ingest: { memory: 10kib }\n", "expected a size such as"},
-    {"ingest: { ack: qeue }\n", "ingest.ack: expected one of queue, memory, got \"qeue\""},
+    {"ingest: { ack: qeue }\n", "ingest.ack: expected one of queue, memory, delivered, got \"qeue\""},
     {"master: { processes: { delivery: all } }\n", "expected a whole number or auto"},
     {"master: { restart: { jitter: 1.5 } }\n", "expected a number from 0 to 1"},
     {"master: { restart: { jitter: nan } }\n", "expected a number from 0 to 1"},
