@@ -54,10 +54,6 @@ struct probe {
 static struct queue_item *add(struct queue *q, const char *id, const void *data, size_t len,
                               queue_done_fn done, void *arg)
 {
-    if (q->memory != NULL) {
-        queue_memory_add(q->memory, id, data, len, done, arg);
-        return;
-    }
     struct queue_item *it = xcalloc(1, sizeof *it); /* without an id: refused at the end of the turn */
     if (len <= QUEUE_JOB_MAX && q->adds_bytes + len <= QUEUE_PENDING_MAX && strlen(id) < ID_MAX) {
         str_copy(it->id, id, sizeof it->id);
@@ -74,12 +70,20 @@ static struct queue_item *add(struct queue *q, const char *id, const void *data,
 
 void queue_add(struct queue *q, const char *id, const void *data, size_t len, queue_done_fn done, void *arg)
 {
+    if (q->memory != NULL) {
+        queue_memory_add(q->memory, id, data, len, done, arg);
+        return;
+    }
     (void)add(q, id, data, len, done, arg);
 }
 
 void queue_add_seen(struct queue *q, const char *id, const void *data, size_t len, const void *digests,
                     size_t n, queue_done_fn done, void *arg)
 {
+    if (q->memory != NULL) { /* what was seen is known to Redis alone */
+        queue_memory_add(q->memory, id, data, len, done, arg);
+        return;
+    }
     struct queue_item *it = add(q, id, data, len, done, arg);
     it->digests = digests;
     it->n_digests = n;

@@ -29,6 +29,7 @@ struct memory_job {
     uint64_t attempts;
     bool front;
     struct answer *unanswered; /* of its add */
+    char *progress;
 };
 
 struct answer { /* of anything but a take */
@@ -113,6 +114,7 @@ static void end(struct queue_memory *m, struct memory_job *j, enum queue_end how
         give_answer(j->unanswered, QUEUE_OK);
     leave(m, j);
     map_remove(m->by_id, j->id, strlen(j->id));
+    free(j->progress);
     free(j);
     m->ended(added, how, text);
 }
@@ -313,6 +315,25 @@ void queue_memory_close(struct queue_memory *m)
     arm(m);
 }
 
+void queue_memory_set_progress(struct queue_memory *m, const char *id, const char *json, queue_done_fn done,
+                               void *arg)
+{
+    struct memory_job *j = map_get(m->by_id, id, strlen(id));
+
+    if (j != NULL) {
+        free(j->progress);
+        j->progress = xstrdup(json);
+    }
+    (void)answer(m, done, arg, j != NULL ? QUEUE_OK : QUEUE_MISSING, NULL);
+}
+
+const char *queue_memory_progress(const struct queue_memory *m, const char *id)
+{
+    const struct memory_job *j = map_get(m->by_id, id, strlen(id));
+
+    return j != NULL && j->progress != NULL ? j->progress : "";
+}
+
 /* ---- the tick */
 
 void queue_memory_count(const struct queue_memory *m, struct queue_counts *c)
@@ -384,7 +405,11 @@ void queue_memory_free(struct queue_memory *m)
     for (int i = 0; i < 3; i++) {
         struct memory_job *j;
 
-        list_foreach(j, &m->jobs[i], struct memory_job, link) free(j);
+        list_foreach(j, &m->jobs[i], struct memory_job, link)
+        {
+            free(j->progress);
+            free(j);
+        }
     }
     map_free(m->by_id);
     free(m);

@@ -20,6 +20,9 @@ enum queue_memory_op { QUEUE_MEMORY_COMPLETE, QUEUE_MEMORY_FAIL, QUEUE_MEMORY_DE
 /* front: a delayed job comes back before all others. */
 void queue_memory_settle(struct queue_memory *m, enum queue_memory_op op, const char *id, const char *text,
                          uint64_t delay_ms, bool count_attempt, bool front, queue_done_fn done, void *arg);
+void queue_memory_set_progress(struct queue_memory *m, const char *id, const char *json, queue_done_fn done,
+                               void *arg);
+const char *queue_memory_progress(const struct queue_memory *m, const char *id); /* "": none; until it is set again */
 void queue_memory_tick(struct queue_memory *m, const struct queue_tick_events *events, void *arg);
 void queue_memory_untick(struct queue_memory *m);
 void queue_memory_count(const struct queue_memory *m, struct queue_counts *c);

@@ -2,6 +2,7 @@
 #include "common/queue/internal.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/mem.h"
 
@@ -28,6 +29,10 @@ static void on_set(struct queue_call *c, enum queue_status s, const char *why, c
 
 void queue_progress_set(struct queue *q, const char *id, const char *json, queue_done_fn done, void *arg)
 {
+    if (q->memory != NULL) {
+        queue_memory_set_progress(q->memory, id, json, done, arg);
+        return;
+    }
     struct progress_call *p = xcalloc(1, sizeof *p);
     const char *argv[] = {q->o.token, id, json};
     p->call.finish = on_set;
@@ -47,6 +52,11 @@ static void on_read(struct queue_call *c, enum queue_status s, const char *why,
 
 void queue_progress_read(struct queue *q, const char *id, queue_progress_fn fn, void *arg)
 {
+    if (q->memory != NULL) {
+        const char *json = queue_memory_progress(q->memory, id);
+        fn(QUEUE_OK, json, strlen(json), arg);
+        return;
+    }
     struct progress_call *p = xcalloc(1, sizeof *p);
     char *key = xasprintf("%s%s", q->base, id);
     const char *argv[] = {"HGET", key, "progress"};
