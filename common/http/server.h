@@ -21,7 +21,8 @@ struct http_limits {
     unsigned connections;
     uint64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms;
     uint64_t handshake_timeout_ms; /* of TLS; 0 = 10 s */
-    uint64_t min_rate;  /* bytes a second that a request must come with, after its first 5 s; 0 = any */
+    uint64_t min_rate;  /* bytes a second that a request must come with, after its first rate_grace_ms; 0 = any */
+    uint64_t rate_grace_ms; /* 0 = 5 s */
     unsigned pipelined; /* unanswered requests of one connection before it is read no further; 0 = 16 */
 };
 

@@ -22,10 +22,18 @@ struct head {
     bool complete;
 };
 
+static bool is_token_char(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
 long http_head_find(struct http_conn *c, const char *p, size_t n, int *status)
 {
     size_t max = c->server->limits.header_bytes;
     *status = 400;
+    if (c->line == 0 && c->searched == 0 && n > 0 && !is_token_char(p[0]) && p[0] != '\r')
+        return -1; /* TLS, or another protocol: its end need not be waited for */
     for (;;) {
         const char *lf = c->searched < n ? memchr(p + c->searched, '\n', n - c->searched) : NULL;
         size_t line = c->line, end = lf != NULL ? (size_t)(lf - p) : n;
@@ -57,12 +65,6 @@ static int on_url(llhttp_t *parser, const char *at, size_t len)
     if (h->url_len > HTTP_URI_MAX)
         h->status = 414;
     return h->status == 0 ? 0 : HPE_USER;
-}
-
-static bool is_token_char(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
 static int on_header_field(llhttp_t *parser, const char *at, size_t len)
@@ -173,13 +175,29 @@ static int parse_length(const struct http_header *h, uint64_t *out)
     return 0;
 }
 
+/* Of "host:port" or "[v6]:port": no port, or digits alone. */
+static bool port_is_plain(const char *p, size_t n)
+{
+    const char *closing = n > 0 && p[0] == '[' ? memchr(p, ']', n) : NULL;
+    if (n > 0 && p[0] == '[' && closing == NULL)
+        return false;
+    const char *from = closing != NULL ? closing + 1 : p;
+    const char *colon = memchr(from, ':', (size_t)(p + n - from));
+    if (colon == NULL)
+        return closing == NULL || from == p + n;
+    for (const char *d = colon + 1; d < p + n; d++)
+        if (!is_digit(*d))
+            return false;
+    return closing == NULL || colon == from;
+}
+
 static bool host_is_plain(const struct http_header *h)
 {
     for (size_t i = 0; i < h->value_len; i++)
         if ((unsigned char)h->value[i] <= ' ' || (unsigned char)h->value[i] >= 0x7f ||
             strchr(",/?#@\\\"<>", h->value[i]) != NULL)
             return false;
-    return true;
+    return port_is_plain(h->value, h->value_len);
 }
 
 struct framing {
@@ -245,8 +263,9 @@ static int read_target(struct http_request *r, char *target, size_t len)
     target[len] = '\0';
     if (strncasecmp(target, "http://", 7) == 0 || strncasecmp(target, "https://", 8) == 0) {
         char *authority = strchr(target, ':') + 3, *end = authority + strcspn(authority, "/?");
-        if (end == authority)
-            return 400;
+        if (end == authority || memchr(authority, '@', (size_t)(end - authority)) != NULL ||
+            !port_is_plain(authority, (size_t)(end - authority)))
+            return 400;    /* RFC 9110 4.2.4: user names there are an error */
         if (*end != '/') { /* an empty path; there is room in front of the query */
             memmove(authority, end, strlen(end) + 1);
             end = authority - 1;
@@ -254,8 +273,8 @@ static int read_target(struct http_request *r, char *target, size_t len)
         }
         target = end;
     }
-    if (*target != '/' && strcmp(target, "*") != 0)
-        return 400;
+    if (*target != '/' && (strcmp(target, "*") != 0 || strcmp(r->method, "OPTIONS") != 0))
+        return 400; /* RFC 9112 3.2.4 */
     char *query = strchr(target, '?');
     r->path = target;
     r->query = query != NULL ? query + 1 : empty;
@@ -308,6 +327,8 @@ struct http_request *http_head_parse(struct http_conn *c, const char *p, size_t 
     bool ours = http10 || (parser.http_major == 1 && parser.http_minor == 1);
     if (*status == 0 && (!h.complete || h.url == NULL || h.url_len == 0 || !ours))
         *status = status_of_fault(&parser, e, p, n);
+    if (*status == 0 && memcmp(h.url + h.url_len, " HTTP/", 6) != 0)
+        *status = 400; /* more than one space */
     if (*status == 0 && (parser.method == HTTP_CONNECT || parser.method > HTTP_SOURCE))
         *status = 501;
     if (*status == 0)

@@ -31,8 +31,7 @@
 #define HTTP_BLANK_MAX    8            /* empty lines in front of a request line that are passed over */
 #define HTTP_LINGER_S     5.0 /* after an early answer: read on and drop, so that the client can read it */
 #define HTTP_LINGER_BYTES (64u << 20)
-#define HTTP_RATE_GRACE_S 5.0 /* a request may come as slowly as it likes for so long */
-#define HTTP_RATE_LOOK_S  1.0
+#define HTTP_RATE_GRACE_S 5.0 /* limits.rate_grace_ms */
 
 enum http_state {
     HTTP_STATE_HEAD,    /* between requests, or inside a head */

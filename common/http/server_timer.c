@@ -49,6 +49,11 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
 
 /* ---- the minimum rate: of those whose head or body is on its way */
 
+static double grace(const struct http_server *s)
+{
+    return s->limits.rate_grace_ms > 0 ? (double)s->limits.rate_grace_ms / 1e3 : HTTP_RATE_GRACE_S;
+}
+
 static void look_at_rates(struct http_server *s, unsigned kind)
 {
     double now = ev_now(s->loop);
@@ -56,7 +61,7 @@ static void look_at_rates(struct http_server *s, unsigned kind)
     while ((c = next) != NULL) {
         next = c->timer.next != &s->timers[kind] ? list_entry(c->timer.next, struct http_conn, timer) : NULL;
         double age = now - (c->deadline - s->durations[kind]);
-        if (age < HTTP_RATE_GRACE_S)
+        if (age < grace(s))
             break; /* the others came later */
         size_t came = kind == HTTP_TIMER_BODY ? c->current->body_len : c->in_len;
         if (kind == HTTP_TIMER_HEADER && came == 0)
@@ -120,7 +125,7 @@ void http_timer_init(struct http_server *s)
         list_init(&s->timers[k]);
     ev_init(&s->timer, on_timer);
     s->timer.data = s;
-    ev_timer_init(&s->rate_timer, on_rate, HTTP_RATE_LOOK_S, HTTP_RATE_LOOK_S);
+    ev_timer_init(&s->rate_timer, on_rate, grace(s) / 5, grace(s) / 5);
     s->rate_timer.data = s;
 }
 

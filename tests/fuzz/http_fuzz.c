@@ -22,6 +22,8 @@
     } while (0)
 
 static unsigned open_requests;
+static struct http_request *held[16]; /* answered when nothing else goes on */
+static unsigned n_held;
 
 /* The answer says everything that was understood. */
 static void on_request(struct http_request *r, void *arg)
@@ -41,15 +43,35 @@ static void on_request(struct http_request *r, void *arg)
     }
     buf_append(&text, body, len);
     (void)http_query_get(http_request_query(r), "a", value, sizeof value);
-    http_reply(r, 200, "text/plain", "", text.data, text.len);
+    if (strcmp(http_request_path(r), "/h") == 0 && n_held < 16) {
+        held[n_held++] = r;
+        open_requests++;
+        http_request_drop_body(r);
+    } else {
+        http_reply(r, 200, "text/plain", "", text.data, text.len);
+    }
     buf_fini(&text);
+}
+
+/* The last first: the layer has to put them in order. */
+static void answer_held(void)
+{
+    while (n_held > 0) {
+        open_requests--;
+        http_reply(held[--n_held], 200, "text/plain", "", "held", 4);
+    }
 }
 
 static void on_aborted(struct http_request *r, void *arg)
 {
-    (void)r;
     (void)arg;
-    open_requests++;
+    for (unsigned i = 0; i < n_held; i++)
+        if (held[i] == r) {
+            memmove(&held[i], &held[i + 1], (--n_held - i) * sizeof *held);
+            open_requests--;
+            return;
+        }
+    CHECK(!"aborted, but not open");
 }
 
 static void read_answers(int fd, struct buf *out, bool *eof)
@@ -61,8 +83,10 @@ static void read_answers(int fd, struct buf *out, bool *eof)
     *eof = n == 0 || errno != EAGAIN;
 }
 
-static void run(struct ev_loop *loop, const char *p, size_t n, unsigned seed, struct buf *out)
+/* drain: in the middle of it the server is told to end. */
+static void run(struct ev_loop *loop, const char *p, size_t n, unsigned seed, bool drain, struct buf *out)
 {
+    size_t whole = n;
     static const struct http_limits limits = {.header_bytes = 2048,
                                               .body_bytes = 4096,
                                               .headers = 10,
@@ -91,11 +115,23 @@ static void run(struct ev_loop *loop, const char *p, size_t n, unsigned seed, st
             p += sent;
             n -= (size_t)sent;
         }
+        if (drain && n < whole / 2) {
+            http_server_drain(s);
+            http_server_close_idle(s);
+        }
+        if (seed != 0 && (seed >> 20) % 8 == 0) {
+            http_server_pause(s, true);
+            ev_run(loop, EVRUN_NOWAIT);
+            http_server_pause(s, false);
+        }
+        if (sent <= 0 || (seed >> 24) % 4 == 1)
+            answer_held();
         ev_run(loop, EVRUN_NOWAIT);
         read_answers(pair[0], out, &eof);
     }
     shutdown(pair[0], SHUT_WR);
     for (int i = 0; i < 1000 && !eof; i++) {
+        answer_held();
         ev_run(loop, EVRUN_NOWAIT);
         read_answers(pair[0], out, &eof);
     }
@@ -130,8 +166,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct buf whole, pieces;
     buf_init(&whole, 8u << 20);
     buf_init(&pieces, 8u << 20);
-    run(loop, text, size - 1, 0, &whole);
-    run(loop, text, size - 1, data[0] + 1u, &pieces);
+    run(loop, text, size - 1, 0, false, &whole);
+    run(loop, text, size - 1, data[0] + 1u, true, &pieces);
+    buf_reset(&pieces);
+    run(loop, text, size - 1, data[0] + 1u, false, &pieces);
     without_continue(&whole);
     without_continue(&pieces);
     CHECK(whole.len == pieces.len && (whole.len == 0 || memcmp(whole.data, pieces.data, whole.len) == 0));

@@ -282,6 +282,47 @@ static void test_free_with_everything_open(void **state)
     }
 }
 
+/* A trickle keeps no connection: neither of a head nor of a body, and a fast one is not touched. */
+static void test_minimum_rate(void **state)
+{
+    (void)state;
+    struct http_limits l = limits();
+    l.min_rate = 100000;
+    l.rate_grace_ms = 100;
+    restart(&l);
+    struct client head = client_new(), body = client_new(), chunks = client_new(), mute = client_new();
+    client_puts(&head, "GET / HTTP/1.1\r\nHost: x\r\n");
+    client_puts(&body, "POST / HTTP/1.1\r\n" H "Content-Length: 20000\r\n\r\nabc");
+    client_puts(&chunks, "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+    uint64_t stop = clock_mono_ms() + PATIENCE_MS;
+    while (t.answered < 3) {
+        turn();
+        client_send(&body, "x", 1);
+        assert_true(clock_mono_ms() < stop);
+    }
+    assert_int_equal(client_await(&head, 1), 408);
+    assert_int_equal(client_await(&body, 1), 408);
+    assert_int_equal(client_await(&chunks, 1), 408);
+    assert_int_equal(t.requests, 0);
+    client_puts(&mute,
+                "GET / HTTP/1.1\r\n" H "\r\n"); /* it had sent nothing: that is header_timeout's matter */
+    assert_int_equal(client_await(&mute, 1), 200);
+    client_end(&head);
+    client_end(&body);
+    client_end(&chunks);
+    client_end(&mute);
+    l.min_rate = 0;
+    restart(&l);
+    struct client slow = client_new();
+    client_puts(&slow, "GET / HTTP/1.1\r\n");
+    uint64_t until = clock_mono_ms() + 300;
+    while (clock_mono_ms() < until)
+        turn();
+    client_puts(&slow, H "\r\n");
+    assert_int_equal(client_await(&slow, 1), 200);
+    client_end(&slow);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -293,6 +334,7 @@ int main(void)
         T(test_out_of_descriptors),
         T(test_pause),
         T(test_drain),
+        T(test_minimum_rate),
         T(test_free_with_everything_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

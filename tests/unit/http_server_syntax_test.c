@@ -38,6 +38,35 @@ static const struct hostile table[] = {
      200, true},
     {"expect in 1.0 is passed over",
      "POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc", 0, 200, false},
+    {"absolute form with another host", "GET http://a.example/ HTTP/1.1\r\nHost: b.example\r\n\r\n", 0, 200,
+     true},
+    {"absolute form, upper case", "GET HTTPS://A.EXAMPLE:443/x HTTP/1.1\r\n" H "\r\n", 0, 200, true},
+    {"host with a port", "GET / HTTP/1.1\r\nHost: a.example:8080\r\n\r\n", 0, 200, true},
+    {"host of IPv6", "GET / HTTP/1.1\r\nHost: [::1]:8080\r\n\r\n", 0, 200, true},
+    {"host that is empty", "GET / HTTP/1.1\r\nHost:\r\n\r\n", 0, 200, true},
+    {"get with a body", "GET / HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\nabc", 0, 200, true},
+    {"delete with chunks", "DELETE / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+     0, 200, true},
+    {"te is no coding", "GET / HTTP/1.1\r\n" H "TE: gzip, trailers\r\nConnection: TE\r\n\r\n", 0, 200, true},
+    {"length is no hop", "POST / HTTP/1.1\r\n" H "Connection: Content-Length\r\nContent-Length: 3\r\n\r\nabc",
+     0, 200, true},
+    {"upgrade to h2c is passed over",
+     "GET / HTTP/1.1\r\n" H
+     "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
+     0, 200, true},
+    {"length by another name", "GET / HTTP/1.1\r\n" H "Content_Length: 3\r\n\r\n", 0, 200, true},
+    {"expect, upper case", "POST / HTTP/1.1\r\n" H "Expect: 100-CONTINUE\r\nContent-Length: 0\r\n\r\n", 0,
+     200, true},
+    {"chunk size with zeros in front",
+     "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n0003\r\nabc\r\n00\r\n\r\n", 0, 200, true},
+    {"lengths in trailers say nothing",
+     "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nContent-Length: 99\r\n"
+     "Transfer-Encoding: gzip\r\nHost: y\r\n\r\n",
+     0, 200, true},
+    {"dots and percents in a path", "GET /a/../%2e%2E/%00/%zz HTTP/1.1\r\n" H "\r\n", 0, 200, true},
+    {"connection close and keep-alive", "GET / HTTP/1.1\r\n" H "Connection: keep-alive, close\r\n\r\n", 0,
+     200, false},
+    {"trace", "TRACE / HTTP/1.1\r\n" H "\r\n", 0, 200, true},
     /* framing */
     {"two lengths", "POST / HTTP/1.1\r\n" H "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabc", 0, 400,
      false},
@@ -82,6 +111,26 @@ static const struct hostile table[] = {
     {"space before colon", "POST / HTTP/1.1\r\n" H "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 0, 400,
      false},
     {"tab before colon", "POST / HTTP/1.1\r\n" H "Content-Length\t: 3\r\n\r\nabc", 0, 400, false},
+    {"length of two numbers", "POST / HTTP/1.1\r\n" H "Content-Length: 3 3\r\n\r\nabc", 0, 400, false},
+    {"length with a form feed",
+     "POST / HTTP/1.1\r\n" H "Content-Length: \x0c"
+     "3\r\n\r\nabc",
+     0, 400, false},
+    {"length with a decimal point", "POST / HTTP/1.1\r\n" H "Content-Length: 3.0\r\n\r\nabc", 0, 400, false},
+    {"length 0 and chunked",
+     "POST / HTTP/1.1\r\n" H "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 0, 400,
+     false},
+    {"chunked and chunked",
+     "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 0,
+     400, false},
+    {"chunked in quotes", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n", 0, 400,
+     false},
+    {"chunked with a parameter", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked;q=1\r\n\r\n0\r\n\r\n", 0,
+     400, false},
+    {"chunked behind a comma", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: ,chunked\r\n\r\n0\r\n\r\n", 0, 501,
+     false},
+    {"coding on a folded line", "POST / HTTP/1.1\r\n" H "Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n", 0,
+     400, false},
     /* lines */
     {"lone cr", "GET / HTTP/1.1\r\n" H "X: y\rContent-Length: 3\r\n\r\n", 0, 400, false},
     {"lone cr ends a head", "GET / HTTP/1.1\r\n" H "X: y\r\rGET / HTTP/1.1\r\n\r\n", 0, 400, false},
@@ -115,6 +164,11 @@ static const struct hostile table[] = {
     {"host with a space", "GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 0, 400, false},
     {"host with a path", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 0, 400, false},
     {"host list", "GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", 0, 400, false},
+    {"host with a name of a user", "GET / HTTP/1.1\r\nHost: me@a.example\r\n\r\n", 0, 400, false},
+    {"host with a bad port", "GET / HTTP/1.1\r\nHost: a.example:8o\r\n\r\n", 0, 400, false},
+    {"host with two ports", "GET / HTTP/1.1\r\nHost: a.example:80:90\r\n\r\n", 0, 400, false},
+    {"host with half an address", "GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", 0, 400, false},
+    {"host with text behind an address", "GET / HTTP/1.1\r\nHost: [::1]a:80\r\n\r\n", 0, 400, false},
     /* request line */
     {"preface of HTTP/2.0", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 0, 505, false},
     {"version 2.0", "GET / HTTP/2.0\r\n" H "\r\n", 0, 505, false},
@@ -130,6 +184,19 @@ static const struct hostile table[] = {
     {"method with a colon", "GE:T / HTTP/1.1\r\n" H "\r\n", 0, 400, false},
     {"connect", "CONNECT a:443 HTTP/1.1\r\n" H "\r\n", 0, 501, false},
     {"rtsp method", "DESCRIBE / HTTP/1.1\r\n" H "\r\n", 0, 501, false},
+    {"authority form", "GET a.example:80 HTTP/1.1\r\n" H "\r\n", 0, 400, false},
+    {"asterisk form with get", "GET * HTTP/1.1\r\n" H "\r\n", 0, 400, false},
+    {"another scheme", "GET ftp://a.example/ HTTP/1.1\r\n" H "\r\n", 0, 400, false},
+    {"absolute form with a user", "GET http://me:pw@a.example/ HTTP/1.1\r\n" H "\r\n", 0, 400, false},
+    {"absolute form with a bad port", "GET http://a.example:x/ HTTP/1.1\r\n" H "\r\n", 0, 400, false},
+    {"absolute form without a host", "GET http:///x HTTP/1.1\r\n" H "\r\n", 0, 400, false},
+    {"preface of HTTP/2.0 alone", "PRI * HTTP/2.0\r\n\r\n", 0, 505, false},
+    {"tab for a space", "GET\t/ HTTP/1.1\r\n" H "\r\n", 0, 400, false},
+    {"two spaces", "GET /  HTTP/1.1\r\n" H "\r\n", 0, 400, false},
+    {"space behind the version", "GET / HTTP/1.1 \r\n" H "\r\n", 0, 400, false},
+    {"quote for a method", "\"GET\" / HTTP/1.1\r\n" H "\r\n", 0, 400, false},
+    {"ssh", "SSH-2.0-OpenSSH_9.2\r\n\r\n", 0, 400, false},
+    {"proxy protocol", "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET / HTTP/1.1\r\n" H "\r\n", 0, 400, false},
     {"leading space", " GET / HTTP/1.1\r\n" H "\r\n", 0, 400, false},
     {"no target", "GET  HTTP/1.1\r\n" H "\r\n", 0, 400, false},
     {"relative target", "GET x HTTP/1.1\r\n" H "\r\n", 0, 400, false},
@@ -171,7 +238,26 @@ static const struct hostile table[] = {
      400, false},
     {"last line ends by cr", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n0\r\n\rX", 0, 400,
      false},
+    {"chunk size with a tab",
+     "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n\t3\r\nabc\r\n0\r\n\r\n", 0, 400, false},
+    {"chunk size with a plus",
+     "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n+3\r\nabc\r\n0\r\n\r\n", 0, 400, false},
+    {"space before an extension",
+     "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n3 ;a\r\nabc\r\n0\r\n\r\n", 0, 400, false},
+    {"cr in an extension",
+     "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n3;a=\"\r\"\r\nabc\r\n0\r\n\r\n", 0, 400,
+     false},
+    {"chunk without its end", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n3\r\nabc0\r\n\r\n",
+     0, 400, false},
+    {"chunk shorter than its size",
+     "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n4\r\nabc\r\n0\r\n\r\n", 0, 400, false},
+    {"control byte in a trailer",
+     "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n0\r\nX: \x01\r\n\r\n", 0, 400, false},
+    {"space before a trailer's colon",
+     "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n0\r\nX : y\r\n\r\n", 0, 400, false},
     /* Expect */
+    {"expect of two", "POST / HTTP/1.1\r\n" H "Expect: 100-continue, x\r\nContent-Length: 3\r\n\r\nabc", 0,
+     417, false},
     {"expect nonsense", "POST / HTTP/1.1\r\n" H "Expect: 200-ok\r\nContent-Length: 3\r\n\r\nabc", 0, 417,
      false},
     {"expect over the cap",
@@ -204,6 +290,100 @@ static void run_row(const char *name, const char *text, size_t len, int status, 
             fail_msg("%s: reset", name);
     }
     client_end(&c);
+    await(http_server_connections(t.server) == 0);
+    assert_int_equal(t.budget.used, 0);
+}
+
+/* What stands behind a message that ends the connection is never looked at, whether it is one's own request or was put
+ * there for somebody else's. */
+static void run_smuggled(const struct hostile *h, size_t len)
+{
+    static const char behind[] = "GET /smuggled HTTP/1.1\r\n" H "\r\n";
+    struct client c = client_new();
+    struct buf text;
+    unsigned requests = t.requests, answers_before = t.answered;
+    int status = 0;
+    buf_init(&text, 1u << 20);
+    buf_append(&text, h->text, len);
+    buf_append(&text, behind, sizeof behind - 1);
+    buf_append(&text, behind, sizeof behind - 1);
+    client_send(&c, text.data, text.len);
+    client_await_eof(&c);
+    if (t.requests - requests != (h->status == 200) || client_has(&c, "smuggled") ||
+        t.answered - answers_before != 1 || answers(&c, &status) != 1 || status != h->status)
+        fail_msg("%s: %u requests, status %d: %.*s", h->name, t.requests - requests, status, (int)c.in.len,
+                 c.in.data);
+    buf_fini(&text);
+    client_end(&c);
+}
+
+static void test_smuggled(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (!table[i].open)
+            run_smuggled(&table[i], table[i].len > 0 ? table[i].len : strlen(table[i].text));
+}
+
+/* Errors in a pipeline: what stood in front is answered in its order, what stands behind is not. */
+static void test_pipelines(void **state)
+{
+    (void)state;
+    static const char good[] = "GET /hold HTTP/1.1\r\n" H "\r\n";
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        const struct hostile *h = &table[i];
+        struct client c = client_new();
+        size_t len = h->len > 0 ? h->len : strlen(h->text);
+        if (h->open || h->text[0] == '\r') {
+            client_end(&c);
+            continue;
+        }
+        client_send(&c, good, sizeof good - 1);
+        await(t.n_held == 1);
+        client_send(&c, h->text, len);
+        client_send(&c, good, sizeof good - 1);
+        turn();
+        client_read(&c);
+        assert_int_equal(c.in.len, 0);
+        http_reply(t.held[--t.n_held], 200, NULL, "", "first", 5);
+        assert_int_equal(client_await(&c, 2), h->status);
+        client_await_eof(&c);
+        assert_int_equal(t.n_held, 0);
+        assert_int_equal(strncmp(c.in.data, "HTTP/1.1 200 ", 13), 0);
+        client_end(&c);
+    }
+}
+
+/* Every beginning of good requests, and then the end: 400 for a piece of one, and it never reaches the handler. */
+static void test_truncated(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t head; /* behind so many bytes nothing was asked for */
+    } rows[] = {
+        {"POST /a HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\nabcde", 0},
+        {"POST /a HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n5;x=y\r\nabcde\r\n0\r\nT: v\r\n\r\n", 0},
+        {"POST /a HTTP/1.1\r\n" H "Expect: 100-continue\r\nContent-Length: 1\r\n\r\nx", 0},
+        {"\r\nGET /a HTTP/1.0\r\n\r\n", 2},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        size_t whole = strlen(rows[i].text);
+        for (size_t n = 1; n < whole; n++) {
+            struct client c = client_new();
+            unsigned requests = t.requests;
+            int status = 0;
+            client_send(&c, rows[i].text, n);
+            shutdown(c.fd, SHUT_WR);
+            client_await_eof(&c);
+            if (client_has(&c, "HTTP/1.1 100 Continue\r\n\r\n"))
+                memmove(c.in.data, c.in.data + 25, c.in.len -= 25);
+            unsigned got = answers(&c, &status);
+            if (t.requests != requests || got != (n != rows[i].head) || (got > 0 && status != 400))
+                fail_msg("row %zu, %zu bytes: %u answers, %d", i, n, got, status);
+            client_end(&c);
+        }
+    }
     await(http_server_connections(t.server) == 0);
     assert_int_equal(t.budget.used, 0);
 }
@@ -269,8 +449,7 @@ static void test_caps(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_table),
-        T(test_caps),
+        T(test_table), T(test_smuggled), T(test_pipelines), T(test_truncated), T(test_caps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
