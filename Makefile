@@ -47,7 +47,7 @@ IPC     := $(wildcard ipc/*.c)
 WORKERS := $(wildcard workers/*.c workers/*/*.c workers/*/*/*.c)
 MASTER  := $(filter-out master/main.c,$(wildcard master/*.c master/cli/*.c))
 THIRD   := $(if $(LLHTTP),$(wildcard $(LLHTTP)/*.c))
-LUA     := $(wildcard common/queue/lua/*.lua)
+LUA     := $(wildcard common/*/lua/*.lua)
 
 LIB_OBJ   := $(patsubst %.c,$(O)/%.o,$(COMMON) $(IPC) $(WORKERS) $(MASTER))
 THIRD_OBJ := $(patsubst $(LLHTTP)/%.c,$(O)/third/%.o,$(THIRD))

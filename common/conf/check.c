@@ -414,6 +414,7 @@ static void check_lists(struct conf_layers *l, const struct conf *c)
     conf_check_intake(l, c);
     conf_check_programs(l, c);
     conf_check_delivery(l, c);
+    conf_check_flow(l, c);
     if (c->n_sources == 0)
         tell_empty(l, "sources",
                    "there is none; add one: sources: [{ id: web, write_key: \"${env:WRITE_KEY}\" }]");

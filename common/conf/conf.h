@@ -228,6 +228,9 @@ const char *conf_destination_queue(const struct conf_destination *d); /* the que
 void conf_programs_keep_places(struct conf *fresh, const struct conf *old);
 /* Is any key of the program at this place another? Places beyond the end are empty. */
 bool conf_program_differs(const struct conf *a, const struct conf *b, size_t place);
+#define CONF_SCHEDULE_MAX 64
+/* The durations of a retry_schedule in ms; NULL is an empty one. Returns how many; a word that is none ends it. */
+size_t conf_schedule(char *const *words, uint64_t dst[CONF_SCHEDULE_MAX]);
 #define CONF_PROGRAMS_MAX 64
 /* A copy that no reload changes; it is never freed: who keeps a program keeps it to its own end. */
 const struct conf_program *conf_program_copy(const struct conf_program *p);

@@ -194,6 +194,8 @@ const char *conf_check_pem_key(const char *text);
 const char *conf_check_pem_pair(const char *cert, const char *key);
 /* check_route.c: the same for the list routes. */
 void conf_check_routes(struct conf_layers *l, const struct conf *c);
+/* check_flow.c: the same for retries, circuits and rates. */
+void conf_check_flow(struct conf_layers *l, const struct conf *c);
 /* check_intake.c: who may send, and from where. */
 void conf_check_intake(struct conf_layers *l, const struct conf *c);
 /* For all: a fault of one key of a list's element (CONF_ALONE: of a plain section), unless its value was told to be wrong

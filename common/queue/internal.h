@@ -72,7 +72,7 @@ extern struct redis_script queue_script_add, queue_script_take, queue_script_set
     queue_script_sweep, queue_script_counts, queue_script_repeat, queue_script_repeat_add,
     queue_script_repeat_remove, queue_script_repeat_list, queue_script_take_ordered, queue_script_turn,
     queue_script_turn_ordered, queue_script_settle_ordered, queue_script_outcome, queue_script_progress,
-    queue_script_lease, queue_script_share, queue_script_protocol;
+    queue_script_split, queue_script_lease, queue_script_share, queue_script_protocol;
 
 extern struct redis_script queue_script_admin_add, queue_script_admin_look, queue_script_admin_touch,
     queue_script_admin_pause, queue_script_admin_move, queue_script_admin_remove, queue_script_admin_clean,

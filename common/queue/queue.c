@@ -165,6 +165,12 @@ static const char protocol_text[] =
 #include "common/queue/lua/help.lua.h"
 #include "common/queue/lua/protocol.lua.h"
     ;
+static const char split_text[] =
+#include "common/queue/lua/head.lua.h"
+#include "common/queue/lua/help.lua.h"
+#include "common/queue/lua/order.lua.h"
+#include "common/queue/lua/split.lua.h"
+    ;
 static const char repeat_text[] =
 #include "common/queue/lua/head.lua.h"
 #include "common/queue/lua/help.lua.h"
@@ -204,6 +210,7 @@ SCRIPT(outcome);
 SCRIPT(lease);
 SCRIPT(share);
 SCRIPT(protocol);
+SCRIPT(split);
 SCRIPT(repeat);
 SCRIPT(repeat_add);
 SCRIPT(repeat_remove);
@@ -220,6 +227,7 @@ void queue_register_scripts(void)
         &queue_script_take_ordered, &queue_script_settle_ordered, &queue_script_lease,
         &queue_script_share,        &queue_script_protocol,       &queue_script_turn,
         &queue_script_turn_ordered, &queue_script_outcome,        &queue_script_progress,
+        &queue_script_split,
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         redis_script_register(all[i]);

@@ -135,6 +135,14 @@ void queue_delay_front(struct queue *q, const struct queue_job *job, uint64_t de
                        queue_done_fn done, void *arg);
 /* Gives a job back untouched: to the end of wait that is taken next; no attempt, no stall is counted. */
 void queue_hand_back(struct queue *q, const char *id, queue_done_fn done, void *arg);
+/* split.c: two jobs in its place, in front of all others, the first first, of the same name, options and age; its id stays
+ * known. data is copied. */
+struct queue_half {
+    const char *id, *data;
+    size_t len;
+};
+void queue_split(struct queue *q, const struct queue_job *job, const struct queue_half halves[2],
+                 queue_done_fn done, void *arg);
 /* Extends the locks of all ids; lost is called for each that is not ours any more, then done. */
 typedef void (*queue_lost_fn)(const char *id, void *arg);
 void queue_renew(struct queue *q, const char *const *ids, size_t n, queue_lost_fn lost, queue_done_fn done,

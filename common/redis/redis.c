@@ -31,6 +31,7 @@ static void destroy(struct redis *r)
     redis_target_fini(&r->target);
     free((char *)(uintptr_t)r->o.url);
     free((char *)(uintptr_t)r->o.client_name);
+    free((char *)(uintptr_t)r->o.channel);
     buf_fini(&r->scratch);
     free(r);
 }
@@ -137,9 +138,29 @@ void redis_refuse(struct redis *r, bool unfit, const char *why)
     give_up(r, why, unfit);
 }
 
+/* Called for each message, and once without one when the connection ends. */
+static void on_published(redisAsyncContext *ac, void *reply_arg, void *arg)
+{
+    const redisReply *reply = reply_arg;
+    struct redis *r = ac->data;
+    (void)arg;
+    if (r == NULL || r->ac != ac || reply == NULL || reply->type != REDIS_REPLY_ARRAY ||
+        reply->elements != 3 || reply->element[0]->type != REDIS_REPLY_STRING ||
+        strcmp(reply->element[0]->str, "message") != 0 || reply->element[2]->type != REDIS_REPLY_STRING)
+        return;
+    redis_enter(r);
+    r->events.message(r, reply->element[2]->str, reply->element[2]->len, r->arg);
+    redis_leave(r);
+}
+
 void redis_ready(struct redis *r)
 {
     ev_timer_stop(r->loop, &r->connect_timer);
+    if (r->o.channel != NULL &&
+        redisAsyncCommand(r->ac, on_published, NULL, "SUBSCRIBE %s", r->o.channel) != 0) {
+        give_up(r, "cannot subscribe", false);
+        return;
+    }
     r->state = REDIS_READY;
     r->was_ready = true;
     r->attempt = 0;
@@ -227,6 +248,7 @@ struct redis *redis_new(struct ev_loop *loop, const struct redis_options *o,
     r->o = *o;
     r->o.url = xstrdup(o->url);
     r->o.client_name = o->client_name != NULL ? xstrdup(o->client_name) : NULL;
+    r->o.channel = o->channel != NULL ? xstrdup(o->channel) : NULL;
     r->o.username = r->o.password = NULL; /* in the target */
     r->events = *events;
     r->arg = arg;

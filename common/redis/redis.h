@@ -29,6 +29,7 @@ struct redis_options {
     uint64_t reconnect_min_ms, reconnect_max_ms;
     double reconnect_jitter;
     bool no_scripts;   /* this connection calls none */
+    const char *channel; /* not NULL: the connection does nothing but listen to it (SUBSCRIBE) */
     bool check_policy; /* on each connect: refuse an evicting maxmemory-policy, find out about AOF */
 };
 
@@ -47,6 +48,8 @@ struct redis_events {
     /* The server must not be used (evicting policy, wrong password, too old): why says what to change. The connection
      * is tried again all the same. May be NULL. */
     void (*unfit)(struct redis *r, const char *why, void *arg);
+    /* With options.channel: something was published there since READY. text is NUL-terminated. */
+    void (*message)(struct redis *r, const char *text, size_t len, void *arg);
 };
 
 typedef void (*redis_reply_fn)(enum redis_status status, const struct redisReply *reply, void *arg);

@@ -22,7 +22,7 @@ DEFAULTS = {
     "version": 1,
     "master": {"processes": {"delivery": 2}, "drain": "10s"},
     "redis": {"managed": {"maxmemory": "256MiB"}},
-    "delivery": {"timeout": "5s"},
+    "delivery": {"timeout": "5s", "circuit": {"open_min": "100ms", "open_max": "1s", "ramp": "1s"}},
     "queue": {"backoff": {"delay": "100ms", "max": "1s"}},
     "log": {"level": "info", "format": "logfmt"},
 }

@@ -14,7 +14,7 @@ FLOORS = [
     ("common/event", 1), ("common/metrics", 1), ("common/segment", 1),
     ("common/conf", 1.5),
     ("common/redis", 2), ("common/http", 2), ("common/route", 2),
-    ("common/queue", 3), ("common/quarantine", 3),
+    ("common/queue", 3), ("common/fleet", 3), ("common/quarantine", 3),
     ("ipc", 4),
     ("workers", 5),
     ("master", 6),
@@ -32,7 +32,7 @@ EXCEPTIONS = [
 ]
 # Header of a library: who may include it.
 LIBRARIES = {
-    r"hiredis/": ["common/redis/", "common/queue/", "master/cli/queue"],
+    r"hiredis/": ["common/redis/", "common/queue/", "common/fleet/", "master/cli/queue"],
     r"curl/": ["common/http/"],
     r"llhttp\.h": ["common/http/"],
     r"msgpack(\.h|/)": ["ipc/", "common/event/"],

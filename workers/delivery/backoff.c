@@ -14,9 +14,11 @@ uint64_t backoff_delay_ms(const struct backoff *b, uint64_t failures, double ran
     uint64_t n = failures == 0 ? 1 : failures > 64 ? 64 : failures;
     double delay = (double)b->delay_ms;
 
-    if (b->exponential)
+    if (b->n_schedule > 0)
+        delay = (double)b->schedule_ms[n <= b->n_schedule ? n - 1 : b->n_schedule - 1];
+    else if (b->exponential)
         delay *= b->bull ? exp2((double)n) - 1 : exp2((double)(n - 1));
-    if (!b->bull && b->max_ms > 0 && delay > (double)b->max_ms)
+    if (!b->bull && b->n_schedule == 0 && b->max_ms > 0 && delay > (double)b->max_ms)
         delay = (double)b->max_ms;
     delay *= 1 - b->jitter + 2 * b->jitter * random01;
     return delay > (double)BACKOFF_LONGEST_MS ? BACKOFF_LONGEST_MS : (uint64_t)llround(delay);

@@ -13,6 +13,8 @@ struct backoff {
     bool bull; /* Bull 4.16.5's exponential: (2^n - 1) * delay, no cap, no jitter */
     uint64_t delay_ms, max_ms;
     double jitter;
+    const uint64_t *schedule_ms; /* in place of what is reckoned; borrowed */
+    size_t n_schedule;           /* 0: none */
 };
 
 /* What a Bull client asked for with the job; the fields of its opts that are a worker's duty here. */

@@ -41,12 +41,11 @@ struct places {
 
 static unsigned room_of(const struct dest *t, const struct places *p)
 {
-    unsigned others = p->kept - kept_for(t), room = p->free > others ? p->free - others : 0, own;
+    unsigned others = p->kept - kept_for(t), room = p->free > others ? p->free - others : 0,
+             own = t->cap > taken_of(t) ? t->cap - taken_of(t) : 0;
 
-    if (t->conf->concurrency == 0)
-        return room;
-    own = (unsigned)t->conf->concurrency;
-    own = own > taken_of(t) ? own - taken_of(t) : 0;
+    if (t->flow.metered && own > t->flow.tokens - (t->asked < t->flow.tokens ? t->asked : t->flow.tokens))
+        own = t->flow.tokens > t->asked ? t->flow.tokens - t->asked : 0;
     return room < own ? room : own;
 }
 
@@ -62,7 +61,7 @@ bool claim_may_post(const struct dest *t)
             used += o->asked + kept_for(o);
     }
     return used < d->conf->delivery.concurrency && t->paused_until_ms <= clock_mono_ms() &&
-           (t->conf->concurrency == 0 || t->posting < t->conf->concurrency);
+           t->posting < t->cap && (!t->flow.metered || t->flow.tokens > 0);
 }
 
 /* Monotonic; before it the destination, or the queue's limiter, wants to be left alone. */
@@ -300,7 +299,8 @@ static void wait_for_pauses(struct delivery *d, uint64_t now_ms)
     for (size_t i = 0; i < d->n_lanes; i++) {
         uint64_t until = paused_until(&d->lanes[i]);
 
-        if ((d->lanes[i].hungry || d->lanes[i].order.held) && until > now_ms && (next == 0 || until < next))
+        if ((d->lanes[i].hungry || d->lanes[i].order.held) && until > now_ms && until < FLOW_NEVER &&
+            (next == 0 || until < next))
             next = until;
     }
     ev_timer_stop(d->loop, &d->pause_timer);
@@ -342,6 +342,8 @@ void claim_pump(struct delivery *d)
 
     if (d->draining || redis_state(d->redis) != REDIS_READY || !home_agreed(d))
         return;
+    if (d->n_metered > 0)
+        flow_pump(d, now_ms);
     ahead_pump(d);
     take_ordered(d, now_ms);
     if (d->job_bytes >= JOB_BYTES_MAX) {
@@ -349,7 +351,9 @@ void claim_pump(struct delivery *d)
         return;
     }
     lone = lone_lane(d, now_ms);
-    more = lone != NULL ? ahead_room(lone->dest) : 0;
+    more = lone != NULL && !lone->dest->flow.metered && lone->dest->flow.state == FLEET_CLOSED
+               ? ahead_room(lone->dest)
+               : 0;
     for (size_t i = 0; i < d->n_dests; i++) {
         unsigned taken = taken_of(&d->dests[i]);
 
@@ -454,6 +458,7 @@ void claim_forget(struct job *j)
     if (j->call != NULL)
         http_call_cancel(j->call);
     if (j->state == JOB_POSTING) {
+        flow_left(j);
         j->lane->posting--;
         t->posting--;
         d->posting--;

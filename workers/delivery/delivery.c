@@ -67,6 +67,7 @@ static void on_redis_ready(struct redis *r, int64_t client_id, void *arg)
     nodes_second(d);
     home_check(d); /* READY is said behind it */
     intake_credit(d);
+    flow_ready(d);
     settle_pump(d);
     intake_pump(d);
     recover_start(d);
@@ -142,6 +143,7 @@ static void on_second(struct ev_loop *loop, ev_timer *t, int revents)
     if (!list_empty(&d->tells))
         tell_second(d);
     pressure_second(d);
+    flow_second(d);
 }
 
 static void start_timer(struct delivery *d, ev_timer *t, void (*fn)(struct ev_loop *, ev_timer *, int),
@@ -219,6 +221,7 @@ static int start(struct child *child, void *state, enum exitcode *code)
     list_init(&d->tells);
     make_process_metrics(d);
     queue_register_scripts();
+    fleet_register_scripts();
     snprintf(name, sizeof(name), "dray:w:%s", child_token(child)); /* reap looks for it */
     redis.client_name = name;
     d->redis_options = redis; /* for the wakers */
@@ -233,6 +236,7 @@ static int start(struct child *child, void *state, enum exitcode *code)
     }
     d->http = http_client_new(d->loop, &http);
     lanes_make(d);
+    flow_start(d);
     post_prepare(d);
     start_timer(d, &d->ready_timer, on_ready_late, READY_WITHOUT_REDIS_S, 0.);
     start_timer(d, &d->renew_timer, on_renew, (double)c->queue.lock_renew_ms / 1e3,
@@ -348,6 +352,7 @@ static int reload(struct child *child, const struct conf *old, void *state)
 
     (void)child, (void)old;
     lanes_tune(d);
+    flow_tune(d);
     post_prepare_sources(d);
     http_client_set_connections(d->http, (unsigned)d->conf->delivery.concurrency);
     intake_credit(d);

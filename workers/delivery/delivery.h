@@ -18,6 +18,7 @@
 #include "common/queue/queue.h"
 #include "common/redis/redis.h"
 #include "workers/child.h"
+#include "workers/delivery/flow/flow.h"
 #include "workers/delivery/payload.h"
 #include "workers/delivery/shape.h"
 #include "workers/delivery/verdict.h"
@@ -37,7 +38,7 @@ enum job_state {
     JOB_UNSETTLED, /* its result waits for Redis to come back */
 };
 
-enum job_result { JOB_COMPLETE, JOB_DELAY, JOB_FAIL, JOB_HAND_BACK };
+enum job_result { JOB_COMPLETE, JOB_DELAY, JOB_FAIL, JOB_HAND_BACK, JOB_SPLIT };
 
 struct job {
     struct list link; /* lane->jobs */
@@ -54,6 +55,8 @@ struct job {
     /* the result */
     enum job_result result;
     uint64_t delay_ms;
+    bool uncounted;  /* DELAY: no attempt was spent */
+    bool retry;      /* under way, and not for the first time */
     bool front;      /* DELAY: it comes back in front of all others */
     struct buf text; /* return value or reason */
     bool repeated;   /* an earlier answer to settling was lost: "not yours" may mean that it had worked */
@@ -81,7 +84,11 @@ struct dest { /* a destination: where jobs are posted */
     const struct http_profile *profile; /* NULL: the plain one */
     signed char *by_status;             /* of on_status: a rule for each status, or -1; NULL: none */
     struct verdict_rules rules;
-    uint64_t paused_until_ms;            /* monotonic; the destination asked for it */
+    uint64_t schedule_ms[CONF_SCHEDULE_MAX]; /* of retries; n_schedule 0: as backoff has it */
+    size_t n_schedule;
+    struct flow flow;
+    uint64_t paused_until_ms;            /* monotonic; flow.h: nothing is sent before */
+    unsigned cap;                        /* flow.h: requests under way, at most */
     uint64_t failing_since_ms;           /* monotonic; 0: it takes what it is given */
     unsigned failed_said, failed_unsaid; /* lines on failed jobs in this second */
     bool refused_said;                   /* a line on a refused batch, in this second */
@@ -164,6 +171,8 @@ struct delivery { /* the one state of the process */
     struct redis_options redis_options;
     struct http_client *http;
     struct netset *deny, *allow; /* delivery.egress */
+    struct fleet *fleet;
+    unsigned n_metered; /* destinations whose rate is kept */
     struct dest *dests;
     size_t n_dests;
     struct lane *lanes;

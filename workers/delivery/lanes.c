@@ -180,6 +180,9 @@ static struct verdict_rules rules_of(struct dest *t)
     const struct conf_queue *q = &c->queue;
 
     read_status_rules(t);
+    t->n_schedule = conf_schedule(t->conf->retry_schedule, t->schedule_ms);
+    if (t->n_schedule == 0)
+        t->n_schedule = conf_schedule(q->retry_schedule, t->schedule_ms);
     return (struct verdict_rules){
         .by_status = t->by_status,
         .max_attempts = t->conf->max_attempts > 0 ? t->conf->max_attempts : q->max_attempts,
@@ -188,7 +191,9 @@ static struct verdict_rules rules_of(struct dest *t)
         .backoff = {.exponential = q->backoff_type == CONF_BACKOFF_EXPONENTIAL,
                     .delay_ms = q->backoff_delay_ms,
                     .max_ms = q->backoff_max_ms,
-                    .jitter = q->backoff_jitter},
+                    .jitter = q->backoff_jitter,
+                    .schedule_ms = t->schedule_ms,
+                    .n_schedule = t->n_schedule},
     };
 }
 

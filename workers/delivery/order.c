@@ -138,7 +138,7 @@ void order_hold(struct job *j, queue_done_fn done)
     order_forget_behind(l);
     l->hungry = true; /* Redis will say until when it is held */
     HOOK_SENT(hold_sent);
-    queue_hold(l->queue, &j->q, j->delay_ms, true, buf_cstr(&j->text), done, j);
+    queue_hold(l->queue, &j->q, j->delay_ms, !j->uncounted, buf_cstr(&j->text), done, j);
 }
 
 /* ---- results that wait for company */

@@ -193,12 +193,6 @@ static void note_health(struct dest *t, const struct verdict *v, const struct ht
         log_warn("destination_failing", "dest=%s outcome=%s status=%d text=%s", t->conf->id, v->outcome,
                  a->status, log_q(a->text));
     }
-    if (v->pause_ms > 0) {
-        uint64_t until = clock_mono_ms() + v->pause_ms;
-
-        if (until > t->paused_until_ms)
-            t->paused_until_ms = until;
-    }
 }
 
 /* An SDK counts in the data; a manual retry starts afresh. */
@@ -230,12 +224,14 @@ void post_judge(struct job *j, const struct http_answer *a, struct verdict *v)
                              .age_ms = age_ms(j),
                              .opts = j->q.opts,
                              .opts_len = j->q.opts_len,
+                             .uncounted = t->flow.probe == j,
                              .random01 = (double)(id_random_u64() >> 11) * 0x1p-53};
 
     verdict_give(is_sdks(j) ? &j->lane->sdk_rules : &t->rules, &c, v);
     count_attempt(t, v, a);
     note_health(t, v, a);
     j->front = is_sdks(j);
+    flow_answered(j, v, a);
 }
 
 static void on_done(struct http_call *call, const struct http_answer *a, void *arg)
@@ -253,6 +249,11 @@ static void on_done(struct http_call *call, const struct http_answer *a, void *a
         (void)buf_puts(&j->text, v.action == VERDICT_DONE ? "null" : "the answer could not be kept");
     }
     j->delay_ms = v.delay_ms;
+    j->uncounted = v.uncounted;
+    if (v.action == VERDICT_FAIL && flow_divides(j, a)) {
+        settle_job(j, JOB_SPLIT);
+        return;
+    }
     settle_job(j, v.action == VERDICT_DONE ? JOB_COMPLETE : v.action == VERDICT_RETRY ? JOB_DELAY : JOB_FAIL);
 }
 
@@ -359,6 +360,10 @@ void post_start(struct job *j)
     t->posting++;
     t->d->posting++;
     metric_set(t->m.in_flight, t->posting);
+    if (!flow_posting(j)) {
+        settle_job(j, JOB_DELAY);
+        return;
+    }
     if (ask(j, why, sizeof(why)) == 0) {
         HOOK_POINT(post_begun);
         return;

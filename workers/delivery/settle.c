@@ -32,6 +32,9 @@ static void count_result(const struct job *j)
     case JOB_FAIL:
         metric_add(l->m->failed, 1);
         break;
+    case JOB_SPLIT:
+        metric_add(t->flow.splits, 1);
+        break;
     case JOB_HAND_BACK:
         metric_add(l->m->handed_back, 1);
         t->d->handed_back++;
@@ -43,6 +46,7 @@ static enum delivery_script script_of(enum job_result r)
 {
     return r == JOB_COMPLETE ? SCRIPT_COMPLETE
            : r == JOB_DELAY  ? SCRIPT_DELAY
+           : r == JOB_SPLIT  ? SCRIPT_FAIL
            : r == JOB_FAIL   ? SCRIPT_FAIL
                              : SCRIPT_HAND_BACK;
 }
@@ -88,6 +92,8 @@ static void on_settled(enum queue_status s, const char *why, void *arg)
             tell_failed(d, j->q.id, buf_cstr(&j->text));
         break;
     }
+    if (j->result == JOB_SPLIT && !d->draining)
+        l->hungry = true; /* its halves are in front */
     claim_forget(j);
     claim_pump(d);
     order_pump(l);
@@ -123,7 +129,10 @@ void settle_send(struct job *j)
         else if (j->front)
             queue_delay_front(q, &j->q, j->delay_ms, text, on_settled, j);
         else
-            queue_delay(q, &j->q, j->delay_ms, true, text, on_settled, j);
+            queue_delay(q, &j->q, j->delay_ms, !j->uncounted, text, on_settled, j);
+        break;
+    case JOB_SPLIT:
+        flow_split(j, on_settled);
         break;
     case JOB_FAIL:
         queue_fail(q, &j->q, text, on_settled, j);
@@ -162,6 +171,7 @@ void settle_job(struct job *j, enum job_result result)
     struct dest *t = l->dest;
     struct delivery *d = t->d;
 
+    flow_left(j);
     l->posting--;
     t->posting--;
     d->posting--;

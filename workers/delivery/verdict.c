@@ -45,8 +45,14 @@ static const char *outcome_of(enum http_error e)
 static bool is_spent(const struct verdict_rules *rules, const struct verdict_case *c,
                      const struct backoff_own *own)
 {
+    if (c->uncounted)
+        return false;
+    if (c->answer->error == HTTP_ERROR_NONE && c->answer->status == 429 && rules->retry_window_ms > 0)
+        return c->age_ms >= rules->retry_window_ms;
     if (own->attempts > 1)
         return c->failures + 1 >= own->attempts;
+    if (rules->backoff.n_schedule > 0)
+        return c->failures >= rules->backoff.n_schedule;
     return c->failures + 1 >= rules->max_attempts && c->age_ms >= rules->retry_window_ms;
 }
 
@@ -74,6 +80,8 @@ void verdict_give(const struct verdict_rules *rules, const struct verdict_case *
         out->spent = true;
         return;
     }
+    out->uncounted =
+        c->uncounted || (a->status == 429 && a->error == HTTP_ERROR_NONE && rules->retry_window_ms > 0);
     if (own.attempts <= 1 || !own.no_backoff)
         out->delay_ms = backoff_delay_ms(own.attempts > 1 && own.has_backoff ? &own.backoff : &rules->backoff,
                                          c->failures + 1, c->random01);
@@ -115,6 +123,14 @@ int verdict_reason(const struct verdict *v, const struct http_answer *a, struct 
     if (a->body_len == 0)
         return 0;
     return buf_puts(out, ": ") != 0 || put_text(out, a->body, a->body_len) != 0 ? -1 : 0;
+}
+
+void verdict_short(const struct http_answer *a, char *dst, size_t size)
+{
+    if (a->error == HTTP_ERROR_NONE)
+        snprintf(dst, size, "answered %d", a->status);
+    else
+        snprintf(dst, size, "no answer (%s)", http_error_name(a->error));
 }
 
 int verdict_value(const struct http_answer *a, struct buf *out)

@@ -5,6 +5,7 @@
 --   f failed: text = reason, extra = the same as a JSON string
 --   r to wait again: extra = "1" for the right end (lifo); R the same, and text counts as a failed attempt
 --   d to delayed: extra = delay in ms; D the same, and text counts as a failed attempt
+--   (r and d: a text that does not count is kept as the reason)
 --   F as D, and when it is due it goes to the right end
 --   h handed back, as if never taken
 -- keep: "" or "count,age ms,stack trace limit,d" from the job's options, each may be missing; d: it has a debounce id.
@@ -163,6 +164,8 @@ local function make_slow()
     end
     if op == 'D' or op == 'F' or op == 'R' then
       count_attempt(key, text, limit)
+    elseif op ~= 'h' and text ~= '' then
+      call('HSET', key, 'failedReason', text)
     end
     if op == 'd' or op == 'D' or op == 'F' then
       local low = string.find(id, '^%d+$') and tonumber(id) % 4096 or 0
