@@ -154,7 +154,10 @@ class Watch(threading.Thread):
         return self
 
 
-CONF = {"master": {"processes": {"delivery": 1}}, "delivery": {"timeout": "2s", "connect_timeout": "1s"},
+# No circuit: each attempt is looked at. (r_flow_test.py has circuits.)
+CONF = {"master": {"processes": {"delivery": 1}},
+        "delivery": {"timeout": "2s", "connect_timeout": "1s", "retry_budget": {"ratio": 1},
+                     "circuit": {"consecutive": 0, "min_requests": 1000000}},
         "queue": {"backoff": {"delay": "100ms", "max": "1s"}}, "ingest": {"flush_at": 10}}
 
 # how -> what an attempt counts as

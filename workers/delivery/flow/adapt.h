@@ -2,7 +2,7 @@
  *
  * One more a round trip as long as the limit is used and answers come as fast as ever; nine tenths once a round trip when
  * the destination pushes back, or answers take longer than their mean and 2.5 deviations (EWMA, 0.4). Until the first such
- * sign the limit doubles.
+ * sign the limit doubles. It begins at the most that is configured: a destination that is well is not slowed.
  */
 #ifndef DRAY_WORKERS_DELIVERY_FLOW_ADAPT_H
 #define DRAY_WORKERS_DELIVERY_FLOW_ADAPT_H
@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ADAPT_FIRST 8 /* the limit to begin with */
+#define ADAPT_FIRST 8 /* the limit to begin with where a destination was dead */
 
 struct adapt {
     double limit, mean_us, deviation_us;

@@ -342,6 +342,13 @@ static void tell_disabled(int granted, const struct fleet_view *v, void *arg)
 
 /* ---- requests */
 
+static uint64_t put_off_ms(const struct dest *t)
+{
+    uint64_t most = t->rules.backoff.max_ms, ms = most > 0 && most < PUT_OFF_MS ? most : PUT_OFF_MS;
+
+    return ms / 2 + id_random_below((uint32_t)ms + 1);
+}
+
 bool flow_posting(struct job *j)
 {
     struct dest *t = j->lane->dest;
@@ -361,7 +368,7 @@ bool flow_posting(struct job *j)
                            (unsigned)c->retry_budget_min)) {
         metric_add(f->put_off, 1);
         j->uncounted = true;
-        j->delay_ms = PUT_OFF_MS / 2 + id_random_below(PUT_OFF_MS);
+        j->delay_ms = put_off_ms(t);
         return false;
     }
     j->retry = true;
@@ -517,7 +524,7 @@ void flow_start(struct delivery *d)
     for (size_t i = 0; i < d->n_dests; i++) {
         struct dest *t = &d->dests[i];
 
-        adapt_init(&t->flow.adapt, ADAPT_FIRST);
+        adapt_init(&t->flow.adapt, most_of(t));
         ev_timer_init(&t->flow.timer, on_due, 0., 0.);
         t->flow.timer.data = t;
         make_metrics(t);
