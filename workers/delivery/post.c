@@ -231,6 +231,7 @@ void post_judge(struct job *j, const struct http_answer *a, struct verdict *v)
     count_attempt(t, v, a);
     note_health(t, v, a);
     j->front = is_sdks(j);
+    j->uncounted = v->uncounted;
     flow_answered(j, v, a);
 }
 
@@ -249,7 +250,6 @@ static void on_done(struct http_call *call, const struct http_answer *a, void *a
         (void)buf_puts(&j->text, v.action == VERDICT_DONE ? "null" : "the answer could not be kept");
     }
     j->delay_ms = v.delay_ms;
-    j->uncounted = v.uncounted;
     if (v.action == VERDICT_FAIL && flow_divides(j, a)) {
         settle_job(j, JOB_SPLIT);
         return;
