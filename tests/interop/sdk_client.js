@@ -13,15 +13,15 @@ const segment = module => {
 };
 const older = client => ({call: client, finish: async settled => {
   while (!settled()) { // one flush takes flushAt events
-    await client.flush().catch(() => {}); // each call's own callback tells
+    await Promise.resolve(client.flush()).catch(() => {}); // each call's own callback tells
     await new Promise(resolve => setTimeout(resolve, 5));
   }
 }});
+const rudder = module => older(new (load(module))(key, Object.assign({dataPlaneUrl: url}, input.options)));
 const sdks = {
-  'rudder-3.0.13': () => {
-    const client = new (load('@rudderstack/rudder-sdk-node'))(key, Object.assign({dataPlaneUrl: url}, input.options));
-    return older(client);
-  },
+  'rudder-3.0.13': () => rudder('@rudderstack/rudder-sdk-node'),
+  'rudder-2.1.11': () => rudder('rudder-2'),
+  'rudder-1.1.5': () => older(new (load('rudder-1'))(key, url + '/v1/batch', Object.assign({logLevel: 'none'}, input.options))),
   'segment-3.1.0': () => segment('segment-3'),
   'segment-2.3.0': () => segment('segment-2'),
   'analytics-node-6.2.0': () => older(new (load('analytics-node'))(key, Object.assign({host: url}, input.options))),

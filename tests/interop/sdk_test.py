@@ -13,15 +13,18 @@ from lib.recorder import Recorder
 from lib.wait import wait_for
 
 CLIENT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sdk_client.js")
-SDKS = ("rudder-3.0.13", "segment-3.1.0", "segment-2.3.0", "analytics-node-6.2.0")
+SDKS = ("rudder-3.0.13", "rudder-2.1.11", "rudder-1.1.5", "segment-3.1.0", "segment-2.3.0", "analytics-node-6.2.0")
+PATIENT = tuple(sdk for sdk in SDKS if sdk != "rudder-1.1.5")  # that one gives up within two seconds
 DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
 
 # What an SDK adds to a call, and what dray adds to that, at the top level (given fields keep their place).
 SEGMENT = {"type", "messageId", "timestamp", "_metadata", "integrations"}
 SDK_ADDS = {"rudder-3.0.13": {"type", "messageId", "channel", "_metadata", "originalTimestamp", "sentAt"},
+            "rudder-2.1.11": {"type", "messageId", "channel", "_metadata", "originalTimestamp", "sentAt"},
+            "rudder-1.1.5": {"type", "messageId", "channel", "_metadata", "originalTimestamp", "sentAt"},
             "segment-3.1.0": SEGMENT, "segment-2.3.0": SEGMENT,
             "analytics-node-6.2.0": {"type", "messageId", "timestamp", "_metadata"}}
-DRAY_ADDS = {"receivedAt", "request_ip", "originalTimestamp"}
+DRAY_ADDS = {"receivedAt", "request_ip", "originalTimestamp", "timestamp", "sentAt"}
 
 DAY = datetime.datetime(2024, 2, 29, 23, 59, 59, 987000, datetime.timezone.utc)
 DEEP = {"a": [{"b": {"c": [[], {}, None, {"d": [1, [2, [3, ["é"]]]]}]}}]}
@@ -142,6 +145,7 @@ def assert_as_given(sdk, kind, given, event):
     assert added - DRAY_ADDS - {"properties", "traits"} <= SDK_ADDS[sdk], "%s: %s" % (where, added)
     assert all(event[name] == {} for name in added & {"properties", "traits", "integrations"}), where
     assert event["messageId"] and event["request_ip"] == "127.0.0.1" and DATE.match(event["receivedAt"]), where
+    assert DATE.match(event["timestamp"]) and DATE.match(event["sentAt"]), where
     if "originalTimestamp" not in SDK_ADDS[sdk]:
         assert event["originalTimestamp"] == event["timestamp"], where
 
@@ -215,10 +219,10 @@ def test_503_for_a_moment(make_dray, make_redis, sink, run, make_recorder):
     server = make_redis()
     dray = make_dray(conf={"redis": {"mode": "standalone", "url": server.url, "command_timeout": "5s"},
                            "ingest": {"ack_timeout": "300ms"}})
-    recorders = {sdk: make_recorder(dray) for sdk in SDKS}
+    recorders = {sdk: make_recorder(dray) for sdk in PATIENT}
     server.freeze()
     try:
-        runs = [run(sdk, recorders[sdk].url, dray, every_call(), flushAt=50, flushInterval=20) for sdk in SDKS]
+        runs = [run(sdk, recorders[sdk].url, dray, every_call(), flushAt=50, flushInterval=20) for sdk in PATIENT]
         for sdk, recorder in recorders.items():
             wait_for(lambda: any(x.status == 503 for x in recorder.exchanges), 20, "503 to " + sdk)
     finally:
@@ -232,3 +236,19 @@ def test_503_for_a_moment(make_dray, make_redis, sink, run, make_recorder):
         for i, events in arrived(sink, r.sdk).items():
             assert len({e["messageId"] for e in events}) == 1
             assert_as_given(r.sdk, *r.calls[i], events[0])
+
+
+def test_429_is_waited_out(make_dray, sink, run, make_recorder):
+    """The source's rate is spent: the SDKs that read Retry-After come again when it says so."""
+    dray = make_dray(conf={"sources": [{"id": "dev", "write_key": "test-key", "rate_limit": "7/s"}]})
+    for sdk in ("rudder-3.0.13", "segment-3.1.0"):
+        recorder = make_recorder(dray)
+        with dray.client() as c:
+            c.deliver({"batch": [{"userId": "u", "context": {"sdk": "none"}}] * 14})
+        r = run(sdk, recorder.url, dray, every_call(), flushAt=50, flushInterval=20)
+        r.wait()
+        wait_for(lambda: len(arrived(sink, sdk)) == len(r.calls), 20, "all events of " + sdk)
+        assert {x.status for x in recorder.exchanges} == {429, 200}, sdk
+        for i, (event,) in arrived(sink, sdk).items():
+            assert_as_given(sdk, *r.calls[i], event)
+    assert dray.metric("dray_ingest_rejected_total", source="dev", reason="rate_limit") >= 2
