@@ -1,5 +1,6 @@
 /* event_test - what is taken, which text is stored, and that every stored text is valid JSON again. */
 #include "common/event/event.h"
+#include "common/event/event_time.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -166,6 +167,136 @@ static void test_write(void **state)
     buf_fini(&out);
 }
 
+/* What stands beside `batch`, and the sender's clock. */
+static const struct {
+    const char *in, *context, *sent_at, *out;
+} merges[] = {
+    {"{" FULL "}", NULL, "\"s\"", "{" FULL ",\"sentAt\":\"s\"}"},
+    {"{" FULL ",\"sentAt\":\"own\"}", NULL, "\"s\"", "{" FULL ",\"sentAt\":\"own\"}"},
+    {"{" FULL "}", "{\"a\":[1]}", NULL, "{" FULL ",\"context\":{\"a\":[1]}}"},
+    {"{" FULL ",\"context\":null}", "{\"a\":1}", NULL, "{" FULL ",\"context\":{\"a\":1}}"},
+    {"{" FULL ",\"context\":\"x\"}", "{\"a\":1}", NULL, "{" FULL ",\"context\":\"x\"}"},
+    {"{\"context\":{}," FULL "}", "{\"a\":1,\"b\":2}", NULL, "{" FULL ",\"context\":{\"a\":1,\"b\":2}}"},
+    {"{\"context\":{ \"b\" : {\"a\":9} }," FULL "}", "{\"a\":1,\"b\":2}", NULL,
+     "{" FULL ",\"context\":{ \"b\" : {\"a\":9} ,\"a\":1}}"},
+    {"{\"context\":{\"\\u0061\":0}," FULL "}", "{\"a\":1,\"\\u0062\":2}", NULL,
+     "{" FULL ",\"context\":{\"\\u0061\":0,\"\\u0062\":2}}"},
+    {"{\"context\":{\"a\":0},\"context\":{\"b\":0}," FULL "}", "{\"a\":1}", NULL,
+     "{" FULL ",\"context\":{\"b\":0,\"a\":1}}"},
+    {"{" FULL "}", "{}", NULL, "{" FULL ",\"context\":{}}"},
+    {"{\"context\":{\"x\":1}}", "{\"x\":2}", NULL, NULL},
+};
+
+static void test_of_the_batch(void **state)
+{
+    (void)state;
+    struct buf out;
+    buf_init(&out, 65536);
+    for (size_t i = 0; i < sizeof merges / sizeof *merges; i++) {
+        struct event_context c = {.received_ms = NOW_MS};
+        if (merges[i].context != NULL)
+            c.context = whole(merges[i].context);
+        if (merges[i].sent_at != NULL)
+            c.sent_at = whole(merges[i].sent_at);
+        assert_written(merges[i].in, &c, &out);
+        if (merges[i].out != NULL && strcmp(buf_cstr(&out), merges[i].out) != 0)
+            fail_msg("%s\n  gave %s\n  not  %s", merges[i].in, buf_cstr(&out), merges[i].out);
+        struct json_slice v = whole(merges[i].in);
+        c.max_bytes = v.len + 10;
+        c.grow = 10;
+        assert_int_not_equal(event_check(&v, &c, (char[8]){0}, 8), EVENT_TOO_BIG);
+        c.grow = 11;
+        assert_int_equal(event_check(&v, &c, (char[8]){0}, 8), EVENT_TOO_BIG);
+    }
+    buf_fini(&out);
+}
+
+static void test_timestamp(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *received, *sent, *original, *batch_sent, *out;
+    } rows[] = {
+        {"", "", "", NULL, NOW_TEXT},
+        {"2024-05-05T05:05:05Z", "2020-01-01T00:00:10Z", "2020-01-01T00:00:00Z", NULL,
+         "2024-05-05T05:04:55.000Z"},
+        {"2024-05-05T05:05:05.250Z", "2020-01-01T01:00:00+01:00", "2020-01-01T00:00:00.125Z", NULL,
+         "2024-05-05T05:05:05.375Z"},
+        {"2024-05-05T05:05:05Z", "", "2020-01-01T00:00:00Z", NULL, "2020-01-01T00:00:00.000Z"},
+        {"2024-05-05T05:05:05Z", "", "2020-01-01T00:00:00Z", "\"2020-01-01T00:00:01Z\"",
+         "2024-05-05T05:05:04.000Z"},
+        {"2024-05-05T05:05:05Z", "2020-01-01T00:00:00Z", "", NULL, "2024-05-05T05:05:05.000Z"},
+        {"2024-05-05T05:05:05Z", "soon", "2020-01-01T00:00:00Z", NULL, "2020-01-01T00:00:00.000Z"},
+        {"2024-05-05T05:05:05Z", "9999-01-01T00:00:00Z", "1970-01-01T00:00:00Z", NULL,
+         "2024-05-05T05:05:05.000Z"},
+    };
+    struct buf out;
+    buf_init(&out, 65536);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char in[512], text[64];
+        struct event_context c = {.received_ms = NOW_MS};
+        struct json_slice field, v;
+        snprintf(in, sizeof in,
+                 "{\"messageId\":\"m\",\"receivedAt\":\"%s\",\"sentAt\":\"%s\",\"originalTimestamp\":\"%s\"}",
+                 rows[i].received, rows[i].sent, rows[i].original);
+        if (rows[i].batch_sent != NULL) {
+            c.sent_at = whole(rows[i].batch_sent);
+            assert_int_equal(event_time_parse(&c.sent_at, &c.sent_ms), 0);
+        }
+        assert_written(in, &c, &out);
+        v = whole(buf_cstr(&out));
+        assert_true(json_find(&v, "timestamp", &field));
+        assert_true(json_text(&field, text, sizeof text) > 0);
+        if (strcmp(text, rows[i].out) != 0)
+            fail_msg("%s\n  gave %s", in, text);
+    }
+    buf_fini(&out);
+}
+
+static void test_times(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t ms; /* -1: none */
+    } rows[] = {
+        {"\"1970-01-01T00:00:00Z\"", 0},
+        {"\"2026-11-21T02:51:41.123Z\"", (int64_t)NOW_MS},
+        {"\"2026-11-21t02:51:41.123999z\"", (int64_t)NOW_MS},
+        {"\"2026-11-21 02:51:41,123Z\"", (int64_t)NOW_MS},
+        {"\"2026-11-21T08:21:41.123+05:30\"", (int64_t)NOW_MS},
+        {"\"2026-11-20T18:51:41.123-0800\"", (int64_t)NOW_MS},
+        {"\"2024-02-29T00:00Z\"", 1709164800000},
+        {"\"2000-03-01T00:00:00Z\"", 951868800000},
+        {"\"1969-12-31T23:59:59Z\"", -1},
+        {"\"2023-02-29T00:00:00Z\"", -1},
+        {"\"2100-02-29T00:00:00Z\"", -1},
+        {"\"2026-13-01T00:00:00Z\"", -1},
+        {"\"2026-00-01T00:00:00Z\"", -1},
+        {"\"2026-01-00T00:00:00Z\"", -1},
+        {"\"2026-01-01T24:00:00Z\"", -1},
+        {"\"2026-01-01T00:60:00Z\"", -1},
+        {"\"2026-01-01T00:00:00\"", -1},
+        {"\"2026-01-01T00:00:00.Z\"", 1767225600000},
+        {"\"2026-01-01T00:00:00+1:00\"", -1},
+        {"\"2026-01-01T00:00:00+24:00\"", -1},
+        {"\"2026-01-01\"", -1},
+        {"\"2026-1-01T00:00:00.000Z\"", -1},
+        {"\"20 6-01-01T00:00:00Z\"", -1},
+        {"\"\"", -1},
+        {"\"now\"", -1},
+        {"1767225600000", -1},
+        {"null", -1},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct json_slice v = whole(rows[i].text);
+        uint64_t ms = 7;
+        int r = event_time_parse(&v, &ms);
+        if (r != (rows[i].ms < 0 ? -1 : 0) || (r == 0 && (int64_t)ms != rows[i].ms))
+            fail_msg("%s: %d %llu", rows[i].text, r, (unsigned long long)ms);
+    }
+}
+
 static void test_write_message_id(void **state)
 {
     (void)state;
@@ -259,6 +390,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_check),
         cmocka_unit_test(test_write),
+        cmocka_unit_test(test_of_the_batch),
+        cmocka_unit_test(test_timestamp),
+        cmocka_unit_test(test_times),
         cmocka_unit_test(test_write_message_id),
         cmocka_unit_test(test_write_without_room),
         cmocka_unit_test(test_scan_in_a_batch),

@@ -279,6 +279,33 @@ static void test_query(void **state)
     }
 }
 
+static void test_query_pairs(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *query, *pairs;
+    } rows[] = {
+        {"", ""},
+        {"&&", ""},
+        {"a=1&b=2", "a=1;b=2;"},
+        {"a", "a=;"},
+        {"a&b=", "a=;b=;"},
+        {"=1", "=1;"},
+        {"&a=b=c&", "a=b=c;"},
+        {"%61+b=%3d%26", "a b==&;"},
+        {"toolonganame=1&b=2", "=;b=2;"},
+        {"a=toolongavalue&b=2", "=;b=2;"},
+        {"a=%", "a=%;"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char name[8], value[8], got[256] = "";
+        const char *q = rows[i].query;
+        while (http_query_next(&q, name, sizeof name, value, sizeof value))
+            snprintf(got + strlen(got), sizeof got - strlen(got), "%s=%s;", name, value);
+        assert_string_equal(got, rows[i].pairs);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -294,6 +321,7 @@ int main(void)
         T(test_cut),
         T(test_answered_is_told),
         cmocka_unit_test(test_query),
+        cmocka_unit_test(test_query_pairs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
