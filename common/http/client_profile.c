@@ -106,6 +106,15 @@ static void apply_proxy(CURL *e, const struct http_profile_options *o)
     }
 }
 
+/* libcurl 7.88 begins HTTP/2 anew on a connection that speaks it without having asked: the second request of it ends in
+ * "Error in the HTTP2 framing layer". */
+static bool reuse_is_broken(void)
+{
+    unsigned version = curl_version_info(CURLVERSION_NOW)->version_num;
+
+    return version >= 0x075800 && version < 0x080000;
+}
+
 void http_client_profile_apply(struct http_call *call)
 {
     const struct http_profile *p = call->profile;
@@ -116,8 +125,12 @@ void http_client_profile_apply(struct http_call *call)
     CURL *e = call->easy;
 
     curl_easy_setopt(e, CURLOPT_HTTP_VERSION, versions[o->version]);
-    if (o->version != HTTP_VERSION_1)
+    if (o->version == HTTP_VERSION_2_PRIOR_KNOWLEDGE && reuse_is_broken()) {
+        curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L);
+        curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
+    } else if (o->version != HTTP_VERSION_1) {
         curl_easy_setopt(e, CURLOPT_PIPEWAIT, 1L);
+    }
     curl_easy_setopt(
         e, CURLOPT_CONNECTTIMEOUT_MS,
         (long)(o->connect_timeout_ms > 0 ? o->connect_timeout_ms : p->client->options.connect_timeout_ms));
