@@ -27,10 +27,15 @@ static void on_set(struct queue_call *c, enum queue_status s, const char *why, c
         p->done(s, why, p->arg);
 }
 
+static void nobody_asks(enum queue_status s, const char *why, void *arg)
+{
+    (void)s, (void)why, (void)arg;
+}
+
 void queue_progress_set(struct queue *q, const char *id, const char *json, queue_done_fn done, void *arg)
 {
     if (q->memory != NULL) {
-        queue_memory_set_progress(q->memory, id, json, done, arg);
+        queue_memory_set_progress(q->memory, id, json, done != NULL ? done : nobody_asks, arg);
         return;
     }
     struct progress_call *p = xcalloc(1, sizeof *p);

@@ -214,3 +214,17 @@ def test_order_holds_event_by_event(start, sink):
     wait_for(lambda: r.zcard(key("completed")) == 3, 10)
     assert keys_of(sink) == ["m-0", "m-1", "m-2", "m-3", "m-4", "m-4", "m-4", "m-5", "m-6", "m-7", "m-8"]
     drain(worker, link)
+
+
+def test_event_by_event_without_redis(fake_master, sink):
+    conf = config("", sink.url, queue={"backoff": {"delay": "30ms"}})
+    conf["redis"] = {"mode": "none"}
+    conf["destinations"][0]["payload"] = "event"
+    worker = fake_master("delivery", conf).start()
+    worker.expect("READY")
+    link = worker.link()
+    sink.rule = lambda request: {"status": 503} if request.key == "m-3" and keys_of(sink).count("m-3") < 1 else None
+    link.send_batch(batch_id(1), [event(i) for i in range(6)])
+    wait_for(lambda: len(sink.requests) == 7, 10)
+    assert keys_of(sink) == ["m-0", "m-1", "m-2", "m-3", "m-4", "m-5", "m-3"]
+    drain(worker, link)
