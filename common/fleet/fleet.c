@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
+#include "common/fleet/alone.h"
 
 #define FIELDS    10
 #define ARGS_MAX  12
@@ -33,6 +34,7 @@ struct fleet {
     struct redis *listener;
     char seen[24]; /* the count of changes when it was last looked; "": never */
     bool asking, refused_said;
+    struct fleet_alone *alone; /* in place of Redis */
 };
 
 void fleet_register_scripts(void)
@@ -131,6 +133,12 @@ static void call_health(struct fleet *f, const char *dest, const char *op, int n
                         fleet_done_fn done, void *arg)
 {
     const struct fleet_rules *r = &f->o.rules;
+    if (f->alone != NULL) {
+        struct fleet_view v;
+        int granted = fleet_alone_ask(f->alone, r, dest, op, words, &v);
+        done(granted, &v, arg);
+        return;
+    }
     const char *argv[ARGS_MAX] = {f->base, dest, op, f->o.token};
     char numbers[4][24];
     struct ask *a = xcalloc(1, sizeof *a);
@@ -224,6 +232,12 @@ static void on_tokens(enum redis_status status, const struct redisReply *reply, 
 void fleet_ask_tokens(struct fleet *f, const char *dest, const struct fleet_wish *w, fleet_tokens_fn done,
                       void *arg)
 {
+    if (f->alone != NULL) {
+        uint64_t retry_ms, used;
+        int tokens = fleet_alone_tokens(f->alone, dest, w, &retry_ms, &used);
+        done(tokens, retry_ms, used, arg);
+        return;
+    }
     struct ask *a = xcalloc(1, sizeof *a);
     char rate[32], want[24], taken[24], refusals[24], guess[24];
     *a = (struct ask){.f = f, .tokens = done, .arg = arg};
@@ -281,7 +295,7 @@ static void on_count(enum redis_status status, const struct redisReply *reply, v
 void fleet_second(struct fleet *f)
 {
     const char *argv[] = {"GET", f->counter};
-    if (f->asking || redis_state(f->o.redis) != REDIS_READY)
+    if (f->alone != NULL || f->asking || redis_state(f->o.redis) != REDIS_READY)
         return;
     f->asking = true;
     redis_command(f->o.redis, on_count, f, 2, argv, NULL);
@@ -290,7 +304,7 @@ void fleet_second(struct fleet *f)
 struct fleet *fleet_new(const struct fleet_options *o, const struct fleet_events *events, void *arg)
 {
     struct redis_events listening = {.ready = on_listening, .message = on_message};
-    struct redis_options listener = *o->listener;
+    struct redis_options listener = o->redis != NULL ? *o->listener : (struct redis_options){0};
     struct fleet *f = xcalloc(1, sizeof *f);
     f->o = *o;
     f->o.prefix = NULL;
@@ -300,6 +314,10 @@ struct fleet *fleet_new(const struct fleet_options *o, const struct fleet_events
     f->arg = arg;
     snprintf(f->base, sizeof f->base, "%s:dray:", o->prefix);
     snprintf(f->counter, sizeof f->counter, "%sdests", f->base);
+    if (o->redis == NULL) {
+        f->alone = fleet_alone_new();
+        return f;
+    }
     listener.no_scripts = true;
     listener.check_policy = false;
     listener.channel = f->counter;

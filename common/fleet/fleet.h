@@ -44,7 +44,7 @@ bool fleet_view_parse(char *text, struct fleet_view *out);
 
 struct fleet_options {
     struct ev_loop *loop;
-    struct redis *redis;                  /* scripts go there */
+    struct redis *redis; /* scripts go there; NULL: there is none, and this process is the fleet */
     const struct redis_options *listener; /* for the connection that listens */
     const char *prefix;                   /* queue.prefix */
     const char *token;
@@ -62,8 +62,8 @@ struct fleet *fleet_new(const struct fleet_options *o, const struct fleet_events
 void fleet_tune(struct fleet *f, const struct fleet_rules *rules);
 void fleet_second(struct fleet *f); /* once a second, and when Redis is ready: has the count moved? */
 
-/* granted: the number of health.lua (0: no, or nothing has changed), -1: Redis did not answer. Never inside the call that asks,
- * but with -1. v NULL with -1. */
+/* granted: the number of health.lua (0: no, or nothing has changed), -1: Redis did not answer, and v is NULL. Inside the call
+ * that asks only with -1, or without Redis. */
 typedef void (*fleet_done_fn)(int granted, const struct fleet_view *v, void *arg);
 
 void fleet_look(struct fleet *f, const char *dest, fleet_done_fn done, void *arg);

@@ -514,7 +514,7 @@ void flow_start(struct delivery *d)
 {
     static const struct fleet_events events = {.news = on_news, .moved = on_moved};
     const struct fleet_options o = {.loop = d->loop,
-                                    .redis = d->redis,
+                                    .redis = d->memory ? NULL : d->redis,
                                     .listener = &d->redis_options,
                                     .prefix = d->conf->queue.prefix,
                                     .token = child_token(d->child),
