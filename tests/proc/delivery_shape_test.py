@@ -228,3 +228,21 @@ def test_event_by_event_without_redis(fake_master, sink):
     wait_for(lambda: len(sink.requests) == 7, 10)
     assert keys_of(sink) == ["m-0", "m-1", "m-2", "m-3", "m-4", "m-5", "m-3"]
     drain(worker, link)
+
+
+def test_each_event_pays_for_itself(start, sink):
+    worker, link, r = start(payload="event", rate_limit="40/s")
+    link.send_batch(batch_id(1), [event(i) for i in range(60)])
+    wait_for(lambda: r.zscore(key("completed"), batch_id(1)), 20)
+    assert keys_of(sink) == ["m-%d" % i for i in range(60)]
+    took = sink.requests[-1].at - sink.requests[0].at
+    print("figure: 60 events at 40/s took %.2f s" % took)
+    assert took > 0.4, "a burst of a second at most goes before"
+    sink.requests.clear()
+    sink.rule = lambda request: {"status": 429, "retry_after": 1} if not sink.requests else None
+    link.send_batch(batch_id(2), [event(i) for i in range(10)])
+    wait_for(lambda: r.zscore(key("completed"), batch_id(2)), 20)
+    assert sorted(keys_of(sink)) == sorted(["m-%d" % i for i in range(10)] + ["m-0"])
+    assert sink.requests[1].at - sink.requests[0].at > 0.9
+    assert r.hget(key(batch_id(2)), "attemptsMade") is None, "429 spends no attempt"
+    drain(worker, link)

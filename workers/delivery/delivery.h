@@ -92,6 +92,7 @@ struct dest { /* a destination: where jobs are posted */
     uint64_t failing_since_ms;           /* monotonic; 0: it takes what it is given */
     unsigned failed_said, failed_unsaid; /* lines on failed jobs in this second */
     bool refused_said;                   /* a line on a refused batch, in this second */
+    struct list payers;                  /* events.c: jobs that wait for a token for their next event */
     struct list ahead, late;             /* jobs taken ahead; results that wait for company */
     unsigned n_ahead, n_late;
     unsigned pace, pace_done; /* jobs done in the time for which is taken ahead; done in this window */
@@ -133,10 +134,10 @@ struct lane { /* a queue that is worked on */
     uint64_t wakes, wakes_seen; /* a wake during a take means that its answer is already old */
     uint64_t taken_us;
     uint64_t limited_until_ms; /* monotonic; the queue's limiter lets nothing through before */
-    bool take_lost;      /* the answer to a take was lost: jobs may be locked by us that we do not know */
-    bool recovering;     /* recover.c is at it */
-    bool refused;        /* Redis said no to the last take: asked again in a second */
-    bool want_arm;       /* the queue was found empty: its waker is armed soon */
+    bool take_lost;  /* the answer to a take was lost: jobs may be locked by us that we do not know */
+    bool recovering; /* recover.c is at it */
+    bool refused;    /* Redis said no to the last take: asked again in a second */
+    bool want_arm;   /* the queue was found empty: its waker is armed soon */
     uint64_t seen_window_ms, seen_told_ms, seen_failures; /* of digests: watch.c */
     uint64_t counted_ms; /* last counts as holder of the tick lease; 0: there are none */
     struct queue_counts counts;
@@ -197,8 +198,8 @@ struct delivery { /* the one state of the process */
     struct list tells;       /* tell.c */
     struct map *tells_by_id; /* NULL: nobody ever wanted to be told */
     struct queue_listener *listener;
-    char **source_auth;                       /* header line of each source */
-    char *unfit;                              /* what was last said of an unfit Redis */
+    char **source_auth; /* header line of each source */
+    char *unfit;        /* what was last said of an unfit Redis */
     struct pressure *pressure;
     uint64_t foreign_looked_ms, node_said_ms; /* monotonic; 0: never */
     struct node nodes[NODES_MAX];
@@ -374,6 +375,7 @@ char *post_key_header(const struct lane *l, const char *id, const char *tail, bo
 int events_start(struct job *j, char *why, size_t size);
 void events_save(struct job *j); /* before its result goes to Redis */
 void events_forget(struct job *j);
+void events_pump(struct dest *t); /* there are tokens again */
 
 /* ---- settle.c: the job's result and text are set */
 void settle_job(struct job *j, enum job_result result);

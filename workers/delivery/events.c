@@ -24,13 +24,16 @@
 enum event_state { EVENT_TODO, EVENT_LATER, EVENT_DONE, EVENT_REFUSED };
 
 struct events {
-    struct job *job; /* NULL: it was forgotten while Redis was asked */
-    bool asking;     /* what is done, of Redis */
+    struct list link; /* payers of the destination */
+    struct job *job;  /* NULL: it was forgotten while Redis was asked */
+    bool asking;      /* what is done, of Redis */
     struct json_slice *list;
     unsigned char *states;
     size_t n, at;
     unsigned in_row; /* failures, of those that are to be tried again */
     bool stopped, spent, unsaved;
+    bool paid;                   /* the token of the next event is ours already */
+    bool counted;                /* a failure that spends an attempt */
     uint64_t saved_ms, until_ms; /* monotonic; until_ms: the job must be given back by then, 0: never */
     uint64_t took_us;
     int status;         /* of the last event that was taken */
@@ -147,6 +150,7 @@ void events_forget(struct job *j)
 
     j->events = NULL;
     e->job = NULL;
+    list_remove(&e->link);
     if (e->asking)
         return; /* freed by the answer */
     buf_fini(&e->refusal);
@@ -168,6 +172,7 @@ static void give_back(struct job *j)
 {
     buf_reset(&j->text);
     j->delay_ms = 0;
+    j->uncounted = true;
     if (!lane_ordered(j->lane) || j->lane->dest->d->draining) {
         end(j, JOB_HAND_BACK);
         return;
@@ -183,6 +188,7 @@ static void finish(struct job *j)
     struct buf text;
 
     if (later > 0 || (e->stopped && !e->spent)) {
+        j->uncounted = !e->counted;
         end(j, JOB_DELAY); /* text and delay are those of the last one that failed */
         return;
     }
@@ -235,6 +241,7 @@ static void later(struct job *j, const struct verdict *v, const struct http_answ
     struct events *e = j->events;
 
     e->states[e->at] = EVENT_LATER;
+    e->counted = e->counted || !v->uncounted;
     buf_reset(&j->text);
     if (e->n > 1)
         (void)buf_printf(&j->text, "%zu of %zu events were taken; no. %zu: ", count(e, EVENT_DONE), e->n,
@@ -242,7 +249,7 @@ static void later(struct job *j, const struct verdict *v, const struct http_answ
     (void)verdict_reason(v, a, &j->text);
     if (v->delay_ms > j->delay_ms)
         j->delay_ms = v->delay_ms;
-    e->stopped = lane_ordered(j->lane) || a->error != HTTP_ERROR_NONE || v->pause_ms > 0 ||
+    e->stopped = lane_ordered(j->lane) || a->error != HTTP_ERROR_NONE || v->uncounted || v->pause_ms > 0 ||
                  ++e->in_row >= FAILURES_MAX;
 }
 
@@ -315,11 +322,29 @@ static void next(struct job *j)
         give_back(j);
         return;
     }
+    if (!e->paid && !flow_pay(t)) {
+        list_push_back(&t->payers, &e->link);
+        claim_pump(t->d); /* asks for tokens */
+        return;
+    }
+    e->paid = false;
     if (send_event(j, why, sizeof(why)) == 0)
         return;
     buf_reset(&j->text);
     (void)buf_puts(&j->text, why);
     end(j, JOB_FAIL);
+}
+
+void events_pump(struct dest *t)
+{
+    struct events *e;
+
+    while ((e = list_first(&t->payers, struct events, link)) != NULL &&
+           (!t->flow.metered || t->flow.tokens > 0)) {
+        list_remove(&e->link);
+        if (e->job->state == JOB_POSTING)
+            next(e->job);
+    }
 }
 
 /* ---- the beginning */
@@ -378,6 +403,8 @@ int events_start(struct job *j, char *why, size_t size)
     struct events *e = xcalloc(1, sizeof(*e));
 
     e->job = j;
+    e->paid = true;
+    list_init(&e->link);
     buf_init(&e->refusal, 1u << 20);
     j->events = e;
     if (list_events(j, e) != 0) {

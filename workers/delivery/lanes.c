@@ -201,6 +201,7 @@ static void make_dest(struct dest *t, const struct conf_destination *conf)
 {
     t->conf = conf;
     ahead_open(t);
+    list_init(&t->payers);
     t->rules = rules_of(t);
     make_dest_metrics(t);
 }

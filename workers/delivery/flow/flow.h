@@ -60,6 +60,8 @@ void flow_second(struct delivery *d); /* and each second */
 
 /* A request begins. false: it is a retry beyond the budget, and has to wait. */
 bool flow_posting(struct job *j);
+/* One more request of a job under way begins. false: there is no token for it; see events_pump. */
+bool flow_pay(struct dest *t);
 /* It has ended with an answer, or with a failure. */
 void flow_answered(struct job *j, const struct verdict *v, const struct http_answer *a);
 /* It is no longer under way, answered or not. */

@@ -59,6 +59,7 @@ static void on_tokens(int tokens, uint64_t retry_ms, uint64_t rate, void *arg)
         f->retry_ms = tokens > 0 ? 0 : now_ms + (retry_ms < RETRY_MAX_MS ? retry_ms : RETRY_MAX_MS);
         metric_add(f->limited, tokens == 0);
     }
+    events_pump(t);
     claim_pump(t->d);
 }
 
@@ -99,12 +100,22 @@ static void wait_for(struct dest *t, uint64_t ms)
     ev_timer_start(loop, &t->flow.token_timer);
 }
 
+bool flow_pay(struct dest *t)
+{
+    if (!t->flow.metered)
+        return true;
+    if (t->flow.tokens == 0)
+        return false;
+    t->flow.tokens--;
+    return true;
+}
+
 /* Jobs that could be posted, if there were tokens. */
 static bool wants(const struct dest *t)
 {
     const struct delivery *d = t->d;
 
-    if (!list_empty(&t->ahead))
+    if (!list_empty(&t->ahead) || !list_empty(&t->payers))
         return true;
     for (size_t i = 0; i < d->n_lanes; i++) {
         const struct lane *l = &d->lanes[i];
@@ -128,8 +139,8 @@ void flow_pump(struct delivery *d, uint64_t now_ms)
             continue;
         if (f->tokens > 0 && t->asked == 0 && now_ms - f->tokens_ms > TOKEN_MS)
             f->tokens = 0;
-        if (f->tokens > t->asked || f->asking_tokens || t->paused_until_ms > now_ms || t->posting >= t->cap ||
-            !wants(t))
+        if (f->tokens > t->asked || f->asking_tokens || t->paused_until_ms > now_ms ||
+            (t->posting >= t->cap && list_empty(&t->payers)) || !wants(t))
             continue;
         if (f->retry_ms > now_ms)
             wait_for(t, f->retry_ms - now_ms);
