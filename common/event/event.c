@@ -170,9 +170,10 @@ enum event_fault event_check_scanned(const struct event *e, const struct event_c
     return EVENT_OK;
 }
 
-/* Which fields are cut, and which are written anew. */
+/* Which fields are cut, and which are written anew: a bit for each. */
+#define BIT(f) (1u << (f))
 struct plan {
-    bool cut[EVENT_FIELDS], add[EVENT_FIELDS];
+    unsigned cut, add;
 };
 
 /* What is neither object nor null is the sender's own affair. */
@@ -182,27 +183,38 @@ static bool may_merge(const struct event *e, enum event_field f)
     return own->text == NULL || own->type == JSON_OBJECT || own->type == JSON_NULL;
 }
 
-static void plan_make(const struct event *e, const struct event_context *c, struct plan *p)
+static bool type_differs(const struct event *e, const char *type)
 {
-    static const enum event_field filled[] = {EVENT_MESSAGE_ID, EVENT_ORIGINAL_TIMESTAMP, EVENT_RECEIVED_AT,
-                                              EVENT_REQUEST_IP, EVENT_TIMESTAMP};
-    memset(p, 0, sizeof *p);
-    p->cut[EVENT_WRITE_KEY] = e->field[EVENT_WRITE_KEY].text != NULL;
-    for (size_t i = 0; i < sizeof filled / sizeof *filled; i++) {
-        enum event_field f = filled[i];
-        p->add[f] = !given(e, f) && (f != EVENT_REQUEST_IP || c->request_ip != NULL);
-    }
-    if (c->type != NULL) {
-        const struct json_slice *type = &e->field[EVENT_TYPE];
-        char text[32];
-        p->add[EVENT_TYPE] = type->text == NULL || type->type != JSON_STRING ||
-                             json_text(type, text, sizeof text) < 0 || strcmp(text, c->type) != 0;
-    }
-    p->add[EVENT_SENT_AT] = c->sent_at.text != NULL && !given(e, EVENT_SENT_AT);
-    p->add[EVENT_CONTEXT] = c->context.text != NULL && may_merge(e, EVENT_CONTEXT);
-    p->add[EVENT_INTEGRATIONS] = c->integrations.text != NULL && may_merge(e, EVENT_INTEGRATIONS);
-    for (unsigned f = 0; f < EVENT_FIELDS; f++)
-        p->cut[f] |= p->add[f] && e->field[f].text != NULL;
+    const struct json_slice *own = &e->field[EVENT_TYPE];
+    char text[32];
+    return own->text == NULL || own->type != JSON_STRING || json_text(own, text, sizeof text) < 0 ||
+           strcmp(text, type) != 0;
+}
+
+static unsigned lacks(const struct event *e, enum event_field f)
+{
+    return given(e, f) ? 0 : BIT(f);
+}
+
+static struct plan plan_make(const struct event *e, const struct event_context *c)
+{
+    unsigned add = lacks(e, EVENT_MESSAGE_ID) | lacks(e, EVENT_ORIGINAL_TIMESTAMP) |
+                   lacks(e, EVENT_RECEIVED_AT) | lacks(e, EVENT_TIMESTAMP);
+    if (c->request_ip != NULL)
+        add |= lacks(e, EVENT_REQUEST_IP);
+    if (c->type != NULL && type_differs(e, c->type))
+        add |= BIT(EVENT_TYPE);
+    if (c->sent_at.text != NULL)
+        add |= lacks(e, EVENT_SENT_AT);
+    if (c->context.text != NULL && may_merge(e, EVENT_CONTEXT))
+        add |= BIT(EVENT_CONTEXT);
+    if (c->integrations.text != NULL && may_merge(e, EVENT_INTEGRATIONS))
+        add |= BIT(EVENT_INTEGRATIONS);
+    unsigned cut = 0;
+    for (unsigned left = add | BIT(EVENT_WRITE_KEY); left != 0; left &= left - 1)
+        if (e->field[__builtin_ctz(left)].text != NULL)
+            cut |= left & -left;
+    return (struct plan){cut, add};
 }
 
 static bool is_space(char c)
@@ -240,20 +252,19 @@ static long write_kept(const struct event *e, const struct plan *p, struct buf *
         struct json_slice key, value;
         while (json_next_member(&e->value, &it, &key, &value)) {
             enum event_field f = field_of(&key, memchr(key.text, '\\', key.len) != NULL);
-            if (f == EVENT_FIELDS || !p->cut[f])
+            if (f == EVENT_FIELDS || (p->cut & BIT(f)) == 0)
                 continue;
             left--;
             if (cut_member(out, &at, key.text, value.text + value.len) < 0)
                 return -1;
         }
     } else {
-        for (;;) { /* the next cut in the order of the text; there are few */
-            unsigned next = EVENT_FIELDS;
-            for (unsigned f = 0; f < EVENT_FIELDS; f++)
-                if (p->cut[f] && e->key[f] >= at && (next == EVENT_FIELDS || e->key[f] < e->key[next]))
-                    next = f;
-            if (next == EVENT_FIELDS)
-                break;
+        for (unsigned cut = p->cut; cut != 0;) { /* the next one in the order of the text; there are few */
+            unsigned next = (unsigned)__builtin_ctz(cut);
+            for (unsigned more = cut; more != 0; more &= more - 1)
+                if (e->key[__builtin_ctz(more)] < e->key[next])
+                    next = (unsigned)__builtin_ctz(more);
+            cut &= ~BIT(next);
             left--;
             if (cut_member(out, &at, e->key[next], e->field[next].text + e->field[next].len) < 0)
                 return -1;
@@ -330,11 +341,14 @@ static int add_timestamp(const struct event *e, const struct event_context *c, s
 static int write_of_batch(const struct event *e, const struct event_context *c, const struct plan *p,
                           struct buf *out, long *members)
 {
-    if (p->add[EVENT_SENT_AT] && add_member(out, members, EVENT_SENT_AT, c->sent_at.text, c->sent_at.len) < 0)
+    if ((p->add & BIT(EVENT_SENT_AT)) != 0 &&
+        add_member(out, members, EVENT_SENT_AT, c->sent_at.text, c->sent_at.len) < 0)
         return -1;
-    if (p->add[EVENT_CONTEXT] && add_merged(e, out, members, EVENT_CONTEXT, &c->context) < 0)
+    if ((p->add & BIT(EVENT_CONTEXT)) != 0 && add_merged(e, out, members, EVENT_CONTEXT, &c->context) < 0)
         return -1;
-    return p->add[EVENT_INTEGRATIONS] ? add_merged(e, out, members, EVENT_INTEGRATIONS, &c->integrations) : 0;
+    return (p->add & BIT(EVENT_INTEGRATIONS)) != 0
+               ? add_merged(e, out, members, EVENT_INTEGRATIONS, &c->integrations)
+               : 0;
 }
 
 static int add_original(const struct event *e, const struct plan *p, struct buf *out, long *members,
@@ -343,7 +357,7 @@ static int add_original(const struct event *e, const struct plan *p, struct buf 
     const struct json_slice *original = NULL, *timestamp = &e->field[EVENT_TIMESTAMP];
     if (given(e, EVENT_TIMESTAMP) && (timestamp->type == JSON_STRING || timestamp->type == JSON_NUMBER))
         original = timestamp;
-    else if (!p->add[EVENT_RECEIVED_AT])
+    else if ((p->add & BIT(EVENT_RECEIVED_AT)) == 0)
         original = &e->field[EVENT_RECEIVED_AT];
     return original != NULL
                ? add_member(out, members, EVENT_ORIGINAL_TIMESTAMP, original->text, original->len)
@@ -355,35 +369,36 @@ static int write_added(const struct event *e, const struct event_context *c, con
 {
     char uuid[UUID_SIZE], made[CLOCK_TEXT_SIZE];
     const char *received = c->received_at;
-    if (p->add[EVENT_TYPE] && add_member(out, &members, EVENT_TYPE, c->type, 0) < 0)
+    if ((p->add & BIT(EVENT_TYPE)) != 0 && add_member(out, &members, EVENT_TYPE, c->type, 0) < 0)
         return -1;
-    if (p->add[EVENT_MESSAGE_ID]) {
+    if ((p->add & BIT(EVENT_MESSAGE_ID)) != 0) {
         id_uuid4(uuid);
         if (add_member(out, &members, EVENT_MESSAGE_ID, uuid, 0) < 0)
             return -1;
     }
     if (received == NULL)
         received = clock_format_wall(c->received_ms, made);
-    if (p->add[EVENT_RECEIVED_AT] && add_member(out, &members, EVENT_RECEIVED_AT, received, 0) < 0)
+    if ((p->add & BIT(EVENT_RECEIVED_AT)) != 0 &&
+        add_member(out, &members, EVENT_RECEIVED_AT, received, 0) < 0)
         return -1;
-    if (p->add[EVENT_REQUEST_IP] && add_member(out, &members, EVENT_REQUEST_IP, c->request_ip, 0) < 0)
+    if ((p->add & BIT(EVENT_REQUEST_IP)) != 0 &&
+        add_member(out, &members, EVENT_REQUEST_IP, c->request_ip, 0) < 0)
         return -1;
-    if (p->add[EVENT_ORIGINAL_TIMESTAMP] && add_original(e, p, out, &members, received) < 0)
+    if ((p->add & BIT(EVENT_ORIGINAL_TIMESTAMP)) != 0 && add_original(e, p, out, &members, received) < 0)
         return -1;
-    if (p->add[EVENT_TIMESTAMP] && add_timestamp(e, c, out, &members) < 0)
+    if ((p->add & BIT(EVENT_TIMESTAMP)) != 0 && add_timestamp(e, c, out, &members) < 0)
         return -1;
     return write_of_batch(e, c, p, out, &members);
 }
 
 int event_write_scanned(const struct event *e, const struct event_context *c, struct buf *out)
 {
-    struct plan plan;
     size_t start = out->len;
     if (e->value.type != JSON_OBJECT) {
         errno = EINVAL;
         return -1;
     }
-    plan_make(e, c, &plan);
+    struct plan plan = plan_make(e, c);
     long left = write_kept(e, &plan, out);
     if (left < 0 || write_added(e, c, &plan, out, left) < 0 || buf_appendc(out, '}') < 0) {
         out->len = start;

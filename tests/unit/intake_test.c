@@ -34,15 +34,14 @@ static void test_rate(void **state)
     assert_true(limiter_take(&l, 250, 9000, &wait_s)); /* a full bucket lets anything pass, once */
     assert_false(limiter_take(&l, 1, 9000, &wait_s));
     assert_int_equal(wait_s, 2); /* 150 too many, and one more */
-    limiter_give_back(&l, 250);
-    assert_true(limiter_take(&l, 100, 9000, &wait_s));
-    limiter_set(&l, (struct conf_rate){60, 60000}, 1, 9000); /* what is left does not grow by a reload */
-    assert_false(limiter_take(&l, 1, 9000, &wait_s));
-    limiter_set(&l, (struct conf_rate){0, 0}, 1, 9000);
+    assert_true(limiter_take(&l, 100, 11500, &wait_s));
+    limiter_set(&l, (struct conf_rate){60, 60000}, 1, 11500); /* what is left does not grow by a reload */
+    assert_false(limiter_take(&l, 1, 11500, &wait_s));
+    limiter_set(&l, (struct conf_rate){0, 0}, 1, 11500);
     assert_false(limiter_on(&l));
-    limiter_set(&l, (struct conf_rate){1, 60000}, 16, 9000); /* a share of less than one event */
-    assert_true(limiter_take(&l, 1, 9000, &wait_s));
-    assert_false(limiter_take(&l, 1, 9000, &wait_s));
+    limiter_set(&l, (struct conf_rate){1, 60000}, 16, 11500); /* a share of less than one event */
+    assert_true(limiter_take(&l, 1, 11500, &wait_s));
+    assert_false(limiter_take(&l, 1, 11500, &wait_s));
     assert_int_equal(wait_s, 960);
     struct limiter fast = {0};
     limiter_set(&fast, (struct conf_rate){10, 100}, 1, 0); /* at least one second's worth */

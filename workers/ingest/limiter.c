@@ -42,8 +42,3 @@ bool limiter_take(struct limiter *l, uint64_t n, uint64_t now_ms, unsigned *wait
     l->tokens -= (double)n;
     return true;
 }
-
-void limiter_give_back(struct limiter *l, uint64_t n)
-{
-    l->tokens = fmin(l->burst, l->tokens + (double)n);
-}

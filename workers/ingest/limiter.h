@@ -28,7 +28,5 @@ static inline bool limiter_on(const struct limiter *l)
 bool limiter_take(struct limiter *l, uint64_t n, uint64_t now_ms, unsigned *wait_s);
 /* The same question, nothing taken. */
 bool limiter_ask(struct limiter *l, uint64_t n, uint64_t now_ms, unsigned *wait_s);
-/* What was taken is not used after all. */
-void limiter_give_back(struct limiter *l, uint64_t n);
 
 #endif

@@ -272,6 +272,7 @@ static bool refuse_rate(struct ingest *g, struct http_request *r, struct source 
     uint64_t now = clock_mono_ms();
     if (take_them ? limiter_take(&s->limiter, n, now, &wait_s) : limiter_ask(&s->limiter, n, now, &wait_s))
         return false;
+    metric_add(s->refused, take_them ? n : 0);
     reply_rate(g, r, s, wait_s);
     return true;
 }
