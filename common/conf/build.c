@@ -236,6 +236,7 @@ static bool convert_words(struct conf_layers *l, const struct conf_row *row, con
                           void *base, const char *path)
 {
     struct conf_place at = place_of(item, path, false);
+    at.secret = CONF_IS_HIDDEN(row);
     char why[256];
     size_t n = 0, most = 0;
     bool map = row->type == CONF_TYPE_MAP;
