@@ -32,6 +32,21 @@ struct fleet_alone *fleet_alone_new(void)
     return a;
 }
 
+void fleet_alone_free(struct fleet_alone *a)
+{
+    if (a == NULL)
+        return;
+    size_t it = 0, len;
+    const void *key;
+    void *value;
+    while (map_next(a->places, &it, &key, &len, &value)) {
+        free(((struct place *)value)->dest);
+        free(value);
+    }
+    map_free(a->places);
+    free(a);
+}
+
 static struct place *place_of(struct fleet_alone *a, const char *dest)
 {
     struct place *p = map_get(a->places, dest, strlen(dest));
@@ -128,7 +143,7 @@ int fleet_alone_ask(struct fleet_alone *a, const struct fleet_rules *r, const ch
                     const char *const *words, struct fleet_view *out)
 {
     struct place *p = place_of(a, dest);
-    uint64_t now_ms = clock_mono_ms(), end_ms = p->closed_ms + r->ramp_ms;
+    uint64_t now_ms = clock_mono_ms(), end_ms;
     int granted = act(p, r, op, words, now_ms);
     a->changes += granted > 0;
     end_ms = p->closed_ms + r->ramp_ms;

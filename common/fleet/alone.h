@@ -7,6 +7,7 @@
 struct fleet_alone;
 
 struct fleet_alone *fleet_alone_new(void);
+void fleet_alone_free(struct fleet_alone *a); /* NULL is fine */
 /* words: as health.lua has them behind the token. Returns what it grants. */
 int fleet_alone_ask(struct fleet_alone *a, const struct fleet_rules *r, const char *dest, const char *op,
                     const char *const *words, struct fleet_view *out);

@@ -304,7 +304,7 @@ void fleet_second(struct fleet *f)
 struct fleet *fleet_new(const struct fleet_options *o, const struct fleet_events *events, void *arg)
 {
     struct redis_events listening = {.ready = on_listening, .message = on_message};
-    struct redis_options listener = o->redis != NULL ? *o->listener : (struct redis_options){0};
+    struct redis_options listener = o->listener != NULL ? *o->listener : (struct redis_options){0};
     struct fleet *f = xcalloc(1, sizeof *f);
     f->o = *o;
     f->o.prefix = NULL;
@@ -318,11 +318,21 @@ struct fleet *fleet_new(const struct fleet_options *o, const struct fleet_events
         f->alone = fleet_alone_new();
         return f;
     }
+    if (o->listener == NULL)
+        return f;
     listener.no_scripts = true;
     listener.check_policy = false;
     listener.channel = f->counter;
     f->listener = redis_new(o->loop, &listener, &listening, f);
     return f;
+}
+
+void fleet_free(struct fleet *f)
+{
+    redis_free(f->listener);
+    fleet_alone_free(f->alone);
+    free((char *)(uintptr_t)f->o.token);
+    free(f);
 }
 
 void fleet_tune(struct fleet *f, const struct fleet_rules *rules)

@@ -45,7 +45,7 @@ bool fleet_view_parse(char *text, struct fleet_view *out);
 struct fleet_options {
     struct ev_loop *loop;
     struct redis *redis; /* scripts go there; NULL: there is none, and this process is the fleet */
-    const struct redis_options *listener; /* for the connection that listens */
+    const struct redis_options *listener; /* for the connection that listens; NULL: none, no news come */
     const char *prefix;                   /* queue.prefix */
     const char *token;
     struct fleet_rules rules;
@@ -59,6 +59,7 @@ struct fleet_events {
 void fleet_register_scripts(void);
 /* The options' texts are copied. */
 struct fleet *fleet_new(const struct fleet_options *o, const struct fleet_events *events, void *arg);
+void fleet_free(struct fleet *f); /* nothing may be asked for */
 void fleet_tune(struct fleet *f, const struct fleet_rules *rules);
 void fleet_second(struct fleet *f); /* once a second, and when Redis is ready: has the count moved? */
 

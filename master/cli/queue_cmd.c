@@ -5,6 +5,7 @@
 #include "master/cli/client.h"
 #include "master/cli/options.h"
 #include "master/cli/queue_acts.h"
+#include "master/cli/queue_enable.h"
 #include "master/cli/queue_repartition.h"
 #include "master/cli/queue_show.h"
 
@@ -14,6 +15,7 @@ static const char usage[] =
     "usage: dray queue ls [-o json]\n"
     "       dray queue show NAME|ID [-o json]\n"
     "       dray queue pause|resume NAME... [--local]\n"
+    "       dray queue enable|disable NAME...\n"
     "       dray queue retry NAME [--limit N] [--dry-run]\n"
     "       dray queue promote NAME [--limit N] [--dry-run]\n"
     "       dray queue clean NAME [--state STATE] [--grace 1h] [--limit N] [--dry-run] [--yes]\n"
@@ -24,7 +26,9 @@ static const char usage[] =
     "active, what failed last) or of one job, wherever it is. NAME is a destination, one of its\n"
     "partitions (orders#3), a takeover, or another queue under the prefix.\n"
     "pause: nothing more is taken, in the whole fleet; with --local by the running instance alone,\n"
-    "until it is restarted: others go on, and take over what is kept in order. retry: failed jobs wait again. promote:\n"
+    "until it is restarted: others go on, and take over what is kept in order. enable: a destination that\n"
+    "was disabled (it failed for too long, or answered 410), or that is left alone because it fails, is\n"
+    "sent to again at once, in the whole fleet; disable: nothing is sent until then. retry: failed jobs wait again. promote:\n"
     "delayed ones need not wait longer. clean removes jobs of a state (default completed) that\n"
     "are older than --grace; drain removes what waits; obliterate the whole paused queue, and\n"
     "with --force although jobs are in work. What removes asks first, unless --yes is given.\n"
@@ -36,7 +40,8 @@ static int wrong_words(const char *verb, char **words, size_t n)
         return cli_usage(verb, "one word too many: %s", words[1]);
     if (n == 1 && strcmp(words[0], "show") == 0)
         return cli_usage(verb, "show: a queue's name or a job's id is needed");
-    if (n == 1 && (queue_acts_has(words[0]) || strcmp(words[0], "repartition") == 0))
+    if (n == 1 &&
+        (queue_acts_has(words[0]) || queue_enable_has(words[0]) || strcmp(words[0], "repartition") == 0))
         return cli_usage(verb, "%s: a queue's name is needed", words[0]);
     if (n > 0)
         return cli_usage(verb, "ls, show or another verb is needed, not %s", words[0]);
@@ -73,7 +78,8 @@ static int act(const struct cli *o, char **words, size_t n, const struct queue_a
         return code;
     for (size_t i = 1; i < n && code == EXIT_CODE_OK; i++)
         code = strcmp(words[0], "repartition") == 0 ? queue_repartition_run(&s, words[i], a->force)
-                                                    : queue_acts_run(&s, words[0], words[i], a);
+               : queue_enable_has(words[0]) ? queue_enable_run(&s, words[0], words[i], a->json, a->quiet)
+                                            : queue_acts_run(&s, words[0], words[i], a);
     queue_session_close(&s);
     return code;
 }
@@ -99,7 +105,8 @@ int queue_main(int argc, char **argv)
         return queue_show_run(&o, QUEUE_SHOW_ALL, NULL, NULL);
     if (n == 2 && strcmp(words[0], "show") == 0)
         return queue_show_run(&o, QUEUE_SHOW_ONE, words[1], NULL);
-    if (n >= 2 && (queue_acts_has(words[0]) || strcmp(words[0], "repartition") == 0))
+    if (n >= 2 &&
+        (queue_acts_has(words[0]) || queue_enable_has(words[0]) || strcmp(words[0], "repartition") == 0))
         return act(&o, words, n, &a);
     return wrong_words(argv[0], words, n);
 }

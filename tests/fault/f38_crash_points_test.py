@@ -26,6 +26,7 @@ CONF = {
 }
 TROUBLE = {"fail_rate": 0.03}
 APART = ("result_late",  # needs a queue of its own: test_taken_ahead
+         "circuit_open_unsaid", "probe_granted", "probe_unsaid", "split_sent",  # a destination that fails: f47_flow_test.py
          "delivered_unsent", "outcome_heard")  # need senders that wait for it: f45_delivered_test.py
 EACH = 10  # s in which a point must fire
 
