@@ -49,13 +49,15 @@ elseif rate then
   end
   if now - ws >= WINDOW_MS then
     local good = sum_acc * 1000 / (now - ws)
-    if sum_rej > 0 then
+    if sum_rej > 0 and sum_acc == 0 then
+      fast, hold = 1, 0 -- it takes nothing at all: that says nothing of its rate, and pauses are for that
+    elseif sum_rej > 0 then
       top = math.max(1, good)
       rate = math.max(1, top * 0.98, rate * (sum_rej > 0.1 * (sum_acc + sum_rej) and 0.7 or 0.9))
       rate = math.min(rate, math.max(1, v[2]))
       fast, hold, step = 0, HOLD, 0.02
     elseif good >= 0.8 * rate then
-      if fast == 1 then
+      if fast == 1 or hold == 0 and top and rate < 0.8 * top then
         rate = rate * 1.5
       elseif hold > 0 then
         hold = hold - 1

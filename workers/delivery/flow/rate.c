@@ -174,11 +174,14 @@ void rate_refused(struct dest *t, uint64_t now_ms)
     struct flow *f = &t->flow;
 
     turn_second(f, now_ms);
-    f->refused++;
+    f->refused += f->metered;
     if (f->metered || !t->d->conf->delivery.adaptive_enabled)
         return;
-    f->taken = 0;
     f->guess = f->second_taken > f->second_before ? f->second_taken : f->second_before;
+    if (f->guess == 0)
+        return; /* nothing is taken: there is no rate to learn */
+    f->taken = 0;
+    f->refused = 1;
     meter(t, true);
 }
 
