@@ -78,6 +78,17 @@ class Stage:
             except Exception:  # noqa: BLE001: it dies under our hands
                 pass
 
+    def repeat(self):
+        """An event twice in a request, and that request twice: the second one when it is stored, as a rule."""
+        event = list(make_events(1, seed="again-%d" % time.monotonic_ns()))
+        self.ledger.tried.update(e["messageId"] for e in event)
+        with self.dray.client(timeout=5) as c:
+            try:
+                for _ in range(2):
+                    c.post("/v1/batch", batch_body(event * 2))
+            except Exception:  # noqa: BLE001: it dies under our hands
+                pass
+
     def kill_delivery(self):
         self.turn = 1 - self.turn
         pid = self.pid_of("delivery", self.turn)
@@ -122,6 +133,7 @@ class Stage:
 
     def provoke(self, name):
         special = {
+            "repeat_joined": self.repeat, "seen_told": self.repeat,
             "aside_unwritten": self.bad_event, "aside_synced": self.bad_event,
             "requeue_unbegun": self.stop_and_kill_delivery, "requeued": self.stop_and_kill_delivery,
             "ingest_drain": lambda: self.restart("ingest"), "ingest_drained": lambda: self.restart("ingest"),
