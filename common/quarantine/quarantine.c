@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include "common/base/buf.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
+#include "common/event/event.h"
 #include "common/event/json.h"
 
 #define SEGMENT_MAX  (8ull << 20) /* bytes of a file: also the unit in which old records are removed */
@@ -95,6 +97,7 @@ struct reading {
     quarantine_visit_fn fn;
     void *arg;
     long records;
+    const char *folder;
 };
 
 static void text_of(const struct json_slice *head, const char *name, char dst[TEXT_MAX])
@@ -106,7 +109,7 @@ static void text_of(const struct json_slice *head, const char *name, char dst[TE
             dst[0] = '\0';
 }
 
-static void visit(uint64_t wall_ms, const void *data, size_t len, void *arg)
+static void visit(uint32_t file, size_t offset, uint64_t wall_ms, const void *data, size_t len, void *arg)
 {
     struct reading *reading = arg;
     const char *newline = memchr(data, '\n', len < HEAD_MAX ? len : HEAD_MAX);
@@ -123,7 +126,10 @@ static void visit(uint64_t wall_ms, const void *data, size_t len, void *arg)
     text_of(&head, "source", source);
     text_of(&head, "queue", queue);
     text_of(&head, "id", id);
-    struct quarantine_record record = {wall_ms, reason, source, queue, id, newline + 1, len - head_len - 1};
+    char place[QUARANTINE_PLACE_MAX];
+    snprintf(place, sizeof place, "%s/%08" PRIu32 "/%zu", reading->folder, file, offset);
+    struct quarantine_record record = {wall_ms, reason, source, queue, id, newline + 1, len - head_len - 1,
+                                       place};
     reading->records++;
     if (reading->fn != NULL)
         reading->fn(&record, reading->arg);
@@ -137,17 +143,104 @@ static int visible(const struct dirent *e)
 long quarantine_read(const char *root, quarantine_visit_fn fn, void *arg)
 {
     struct dirent **entries;
-    struct reading reading = {fn, arg, 0};
+    struct reading reading = {.fn = fn, .arg = arg};
     int n = scandir(root, &entries, visible, alphasort);
     if (n < 0)
         return errno == ENOENT ? 0 : -1;
     for (int i = 0; i < n; i++) {
         char path[PATH_MAX];
         uint64_t damaged;
+        reading.folder = entries[i]->d_name;
         if (snprintf(path, sizeof path, "%s/%s", root, entries[i]->d_name) < (int)sizeof path)
-            (void)segment_read(path, visit, &reading, &damaged); /* what is no folder is not ours */
+            (void)segment_visit(path, visit, &reading, &damaged); /* what is no folder is not ours */
         free(entries[i]);
     }
     free(entries);
     return reading.records;
+}
+
+const char *quarantine_reason_text(const char *reason)
+{
+    for (unsigned f = EVENT_OK; strcmp(event_fault_name((enum event_fault)f), "?") != 0; f++)
+        if (strcmp(event_fault_name((enum event_fault)f), reason) == 0)
+            return event_fault_text((enum event_fault)f);
+    return strcmp(reason, "refused") == 0 ? "no worker can store this batch" : "";
+}
+
+/* ---- taking records out */
+
+struct place {
+    size_t folder_len; /* of the text */
+    uint32_t file;
+    size_t offset;
+};
+
+static bool read_number(const char **at, uint64_t max, uint64_t *out)
+{
+    uint64_t n = 0;
+    const char *p = *at;
+    if (*p < '0' || *p > '9')
+        return false;
+    for (; *p >= '0' && *p <= '9'; p++) {
+        n = n * 10 + (uint64_t)(*p - '0');
+        if (n > max)
+            return false;
+    }
+    *at = p;
+    *out = n;
+    return true;
+}
+
+static bool read_place(const char *text, struct place *p)
+{
+    const char *slash = strchr(text, '/');
+    uint64_t file, offset;
+    if (slash == NULL || slash == text || text[0] == '.' || strlen(text) >= QUARANTINE_PLACE_MAX)
+        return false;
+    const char *at = slash + 1;
+    if (!read_number(&at, 99999999, &file) || *at++ != '/' || !read_number(&at, SEGMENT_FILE_MAX, &offset) ||
+        *at != '\0')
+        return false;
+    *p = (struct place){(size_t)(slash - text), (uint32_t)file, (size_t)offset};
+    return true;
+}
+
+bool quarantine_is_place(const char *text)
+{
+    struct place p;
+    return read_place(text, &p);
+}
+
+long quarantine_remove(const char *root, const char *const *places, size_t n)
+{
+    size_t *offsets = xcalloc(n + 1, sizeof *offsets), next = 0;
+    long removed = 0;
+    while (next < n && removed >= 0) {
+        const char *folder = places[next];
+        struct place first, p;
+        char path[PATH_MAX];
+        size_t k = 0;
+        if (!read_place(folder, &first) ||
+            snprintf(path, sizeof path, "%s/%.*s", root, (int)first.folder_len, folder) >= (int)sizeof path) {
+            errno = EINVAL;
+            removed = -1;
+            break;
+        }
+        while (next < n && read_place(places[next], &p) && p.file == first.file &&
+               p.folder_len == first.folder_len && memcmp(places[next], folder, p.folder_len) == 0) {
+            offsets[k++] = p.offset;
+            next++;
+        }
+        long r = segment_remove(path, first.file, offsets, k);
+        if (r < 0 && errno != ENOENT)
+            removed = -1;
+        else
+            removed += r > 0 ? r : 0;
+        if (r > 0)
+            (void)segment_sweep(path);
+    }
+    int error = errno;
+    free(offsets);
+    errno = error;
+    return removed;
 }

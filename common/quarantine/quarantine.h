@@ -7,6 +7,7 @@
 #define DRAY_COMMON_QUARANTINE_QUARANTINE_H
 
 #include <ev.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,9 +33,17 @@ struct quarantine_record {
     const char *reason, *source, *queue, *id;
     const void *bytes;
     size_t len;
+    const char *place; /* its name for quarantine_remove: "ingest.0/00000003/20480" */
 };
 typedef void (*quarantine_visit_fn)(const struct quarantine_record *r, void *arg);
 /* All records of every folder below state_dir/quarantine. Returns how many, or -1. */
 long quarantine_read(const char *root, quarantine_visit_fn fn, void *arg);
+/* The sentence behind a reason; "" for one that is not known. */
+const char *quarantine_reason_text(const char *reason);
+#define QUARANTINE_PLACE_MAX 320 /* bytes of a place, with NUL */
+bool quarantine_is_place(const char *text);
+/* Takes out the records at these places (as read: those of a file stand together), whoever writes meanwhile, and deletes
+ * the files that have become empty. Returns how many were there, or -1 with errno: some may be gone. */
+long quarantine_remove(const char *root, const char *const *places, size_t n);
 
 #endif

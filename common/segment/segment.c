@@ -60,33 +60,6 @@ void segment_replace(segment_write_fn write_fn, segment_sync_fn sync_fn)
     seam.sync = sync_fn != NULL ? sync_fn : system_sync;
 }
 
-/* The bytes of a file, malloc'ed. A file that vanishes meanwhile (ENOENT) has expired. */
-static int read_file(int dir_fd, uint32_t number, unsigned char **data, size_t *len)
-{
-    char name[SEGMENT_FILE_NAME];
-    struct stat st;
-    int fd = openat(dir_fd, segment_file_name(number, name), O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    *data = NULL;
-    if (fstat(fd, &st) < 0)
-        goto fail;
-    if (st.st_size > (off_t)SEGMENT_FILE_MAX) {
-        errno = EFBIG;
-        goto fail;
-    }
-    *len = (size_t)st.st_size;
-    *data = mem_try(*len);
-    if (*data == NULL || fd_read_full(fd, *data, *len) < 0)
-        goto fail;
-    fd_close(&fd);
-    return 0;
-fail:
-    fd_close(&fd);
-    free(*data);
-    return -1;
-}
-
 static void add_file(struct segment *s, uint32_t number, uint64_t bytes, uint64_t last_ms)
 {
     s->files = xrealloc(s->files, (s->n_files + 1) * sizeof *s->files);
@@ -100,7 +73,7 @@ static int salvage(struct segment *s)
     struct file *last = &s->files[s->n_files - 1];
     unsigned char *data;
     size_t len;
-    if (read_file(s->dir_fd, last->number, &data, &len) < 0) {
+    if (segment_file_load(s->dir_fd, last->number, &data, &len) < 0) {
         log_error("segment_unreadable", "dir=%s file=%08u error=%s", log_q(s->dir), last->number,
                   log_q(strerror(errno)));
         return 0; /* left as it is; a new file is begun */
@@ -168,10 +141,28 @@ static void broken(int fd, void *arg)
         close_current(s);
 }
 
+/* Files that others have deleted (segment_sweep) take no room any more. */
+static void forget_deleted(struct segment *s)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < s->n_files; i++) {
+        char name[SEGMENT_FILE_NAME];
+        struct stat st;
+        bool open_one = s->fd >= 0 && i + 1 == s->n_files;
+        if (!open_one && fstatat(s->dir_fd, segment_file_name(s->files[i].number, name), &st, 0) < 0 &&
+            errno == ENOENT)
+            s->bytes -= s->files[i].bytes;
+        else
+            s->files[kept++] = s->files[i];
+    }
+    s->n_files = kept;
+}
+
 static void on_expire(struct ev_loop *loop, ev_timer *w, int revents)
 {
     (void)loop;
     (void)revents;
+    forget_deleted(w->data);
     segment_expire(w->data);
 }
 
@@ -333,6 +324,8 @@ int segment_appendv(struct segment *s, const struct iovec *pieces, size_t n, seg
         return -1;
     }
     segment_expire(s);
+    if (s->bytes + SEGMENT_FILE_HEAD + len > s->o.max_bytes)
+        forget_deleted(s);
     if (s->bytes + SEGMENT_FILE_HEAD + len > s->o.max_bytes) {
         errno = ENOSPC;
         return -1;
@@ -374,7 +367,24 @@ uint64_t segment_damaged(const struct segment *s)
     return s->damaged;
 }
 
-long segment_read(const char *dir, segment_visit_fn fn, void *arg, uint64_t *damaged)
+struct visiting {
+    segment_place_fn fn;
+    segment_visit_fn plain;
+    void *arg;
+    uint32_t file;
+    struct segment_file_walk walk;
+};
+
+static void visit(uint64_t wall_ms, const void *data, size_t len, void *arg)
+{
+    struct visiting *v = arg;
+    if (v->fn != NULL)
+        v->fn(v->file, v->walk.at, wall_ms, data, len, v->arg);
+    else if (v->plain != NULL)
+        v->plain(wall_ms, data, len, v->arg);
+}
+
+static long visit_all(const char *dir, struct visiting *v, uint64_t *damaged)
 {
     uint32_t *numbers;
     *damaged = 0;
@@ -385,17 +395,71 @@ long segment_read(const char *dir, segment_visit_fn fn, void *arg, uint64_t *dam
     for (long i = 0; i < n; i++) {
         unsigned char *data;
         size_t len;
-        if (read_file(dir_fd, numbers[i], &data, &len) < 0) {
+        if (segment_file_load(dir_fd, numbers[i], &data, &len) < 0) {
             *damaged += errno != ENOENT;
             continue;
         }
-        struct segment_file_walk walk;
-        segment_file_walk(data, len, fn, arg, &walk);
+        v->file = numbers[i];
+        segment_file_walk(data, len, visit, v, &v->walk);
         free(data);
-        records += walk.records;
-        *damaged += walk.damaged;
+        records += v->walk.records;
+        *damaged += v->walk.damaged;
     }
     free(numbers);
     fd_close(&dir_fd);
     return n < 0 ? -1 : records;
+}
+
+long segment_read(const char *dir, segment_visit_fn fn, void *arg, uint64_t *damaged)
+{
+    struct visiting v = {.plain = fn, .arg = arg};
+    return visit_all(dir, &v, damaged);
+}
+
+long segment_visit(const char *dir, segment_place_fn fn, void *arg, uint64_t *damaged)
+{
+    struct visiting v = {.fn = fn, .arg = arg};
+    return visit_all(dir, &v, damaged);
+}
+
+long segment_remove(const char *dir, uint32_t file, const size_t *offsets, size_t n)
+{
+    int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir_fd < 0)
+        return -1;
+    long r = segment_file_remove(dir_fd, file, offsets, n);
+    int error = errno;
+    fd_close(&dir_fd);
+    errno = error;
+    return r;
+}
+
+static bool is_spent(int dir_fd, uint32_t number)
+{
+    struct segment_file_walk walk = {0};
+    unsigned char *data;
+    size_t len;
+    if (segment_file_load(dir_fd, number, &data, &len) < 0)
+        return false;
+    segment_file_walk(data, len, NULL, NULL, &walk);
+    free(data);
+    return walk.removed > 0 && walk.records == 0 && walk.damaged == 0;
+}
+
+long segment_sweep(const char *dir)
+{
+    uint32_t *numbers;
+    int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir_fd < 0)
+        return -1;
+    bool ours = flock(dir_fd, LOCK_EX | LOCK_NB) == 0; /* nobody writes here, nor begins to */
+    long n = segment_file_list(dir, &numbers), done = 0;
+    for (long i = 0; i < (ours ? n : n - 1); i++) {
+        char name[SEGMENT_FILE_NAME];
+        if (is_spent(dir_fd, numbers[i]) && unlinkat(dir_fd, segment_file_name(numbers[i], name), 0) == 0)
+            done++;
+    }
+    free(numbers);
+    fd_close(&dir_fd);
+    return n < 0 ? -1 : done;
 }

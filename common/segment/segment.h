@@ -49,6 +49,16 @@ void segment_expire(struct segment *s);
  * *damaged (a record that is being written right now may be one of them). */
 long segment_read(const char *dir, segment_visit_fn fn, void *arg, uint64_t *damaged);
 
+/* The same; each record's place, for segment_remove. */
+typedef void (*segment_place_fn)(uint32_t file, size_t offset, uint64_t wall_ms, const void *data, size_t len,
+                                 void *arg);
+long segment_visit(const char *dir, segment_place_fn fn, void *arg, uint64_t *damaged);
+/* These records of a file are read no more, whoever writes the folder meanwhile. Returns how many were there, or -1. */
+long segment_remove(const char *dir, uint32_t file, const size_t *offsets, size_t n);
+/* Deletes files that hold nothing but removed records; not the last one of a folder that is being written. Returns how
+ * many, or -1. */
+long segment_sweep(const char *dir);
+
 /* The seam for tests of a bad disk; NULL restores the system's call. */
 typedef ssize_t (*segment_write_fn)(int fd, const struct iovec *iov, int n);
 typedef int (*segment_sync_fn)(int fd);

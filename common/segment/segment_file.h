@@ -13,7 +13,15 @@
 void segment_file_head(unsigned char head[SEGMENT_FILE_HEAD], uint64_t wall_ms, const struct iovec *pieces,
                        size_t n, size_t len);
 
+/* The bytes of a file, malloc'ed; -1 with errno. A file that vanishes meanwhile (ENOENT) has expired. */
+int segment_file_load(int dir_fd, uint32_t number, unsigned char **data, size_t *len);
+/* Marks the good records at these offsets as removed: they are skipped from now on. One write of four bytes each, so that
+ * it can be done beside the writer of the folder. Returns how many were there and not removed before, or -1. */
+long segment_file_remove(int dir_fd, uint32_t number, const size_t *offsets, size_t n);
+
 struct segment_file_walk {
+    size_t at;    /* inside fn: the record's offset */
+    long removed; /* records that were */
     long records;
     uint64_t damaged;  /* stretches of bytes that are no good record */
     size_t good_bytes; /* up to the end of the last good record */

@@ -24,6 +24,7 @@ static const struct cli_verb verbs[] = {
     {"stop", stop_main, "drain and end the running instance"},
     {"queue", queue_main, "look at the queues, pause, retry, clean them"},
     {"job", job_main, "add a job, look at one, retry, promote, remove it"},
+    {"quarantine", quarantine_main, "look at what could not be taken, release it, remove it"},
     {"flush", flush_main, "return once everything accepted before is settled"},
     {"sink", sink_main, "a destination for trials and tests"},
     {"send", send_main, "post events from a file or standard input"},

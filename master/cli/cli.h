@@ -76,6 +76,7 @@ int reload_main(int argc, char **argv);
 int level_main(int argc, char **argv);
 int upgrade_main(int argc, char **argv);
 int stop_main(int argc, char **argv);
+int quarantine_main(int argc, char **argv);
 int flush_main(int argc, char **argv);
 int queue_main(int argc, char **argv);
 int job_main(int argc, char **argv);

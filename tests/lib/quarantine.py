@@ -5,6 +5,7 @@ import os
 import struct
 
 MAGIC = b"\xd7SEG"
+REMOVED = b"\xd7DEL"  # by `dray quarantine rm` or release
 HEAD = struct.Struct("<4sIQI")
 
 _table = []
@@ -46,9 +47,11 @@ def read_file(path):
     while at + HEAD.size <= len(text):
         magic, length, wall_ms, crc = HEAD.unpack_from(text, at)
         payload = text[at + HEAD.size:at + HEAD.size + length]
-        if magic != MAGIC or len(payload) < length or crc32c(payload, crc32c(text[at:at + 16])) != crc:
+        if magic not in (MAGIC, REMOVED) or len(payload) < length or \
+                crc32c(payload, crc32c(MAGIC + text[at + 4:at + 16])) != crc:
             break  # a torn tail; the writer cuts it off when it starts again
-        found.append(Record(wall_ms, payload))
+        if magic == MAGIC:
+            found.append(Record(wall_ms, payload))
         at += HEAD.size + length
     return found
 
