@@ -130,6 +130,7 @@ static json_t *ingest_json(const struct master *m)
     json_object_set_new(o, "accepted_events", count(m, METRIC_INGEST_EVENTS, "", "accepted"));
     json_object_set_new(o, "quarantined_events", count(m, METRIC_INGEST_EVENTS, "", "quarantined"));
     json_object_set_new(o, "refused_events", count(m, METRIC_INGEST_EVENTS, "", "refused"));
+    json_object_set_new(o, "unrouted_events", count(m, METRIC_INGEST_EVENTS, "", "unrouted"));
     json_object_set_new(o, "requests", count(m, METRIC_INGEST_REQUESTS, "", ""));
     json_object_set_new(o, "bytes", count(m, METRIC_INGEST_BYTES, "", "wire"));
     json_object_set_new(o, "in_flight",
@@ -139,6 +140,18 @@ static json_t *ingest_json(const struct master *m)
     json_object_set_new(o, "queued_events",
                         integer((uint64_t)metrics_value(m->sum, METRIC_INGEST_QUEUED_EVENTS, NULL)));
     return o;
+}
+
+static json_t *routes_json(const struct master *m)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < m->conf->n_routes; i++) {
+        const struct conf_route *r = &m->conf->routes[i];
+        for (char *const *to = r->to; *to != NULL; to++)
+            json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "route", r->id, "destination", *to,
+                                                  "events", count(m, METRIC_ROUTED_EVENTS, r->id, *to)));
+    }
+    return list;
 }
 
 static json_t *delivery_json(const struct master *m)
@@ -252,6 +265,7 @@ json_t *status_json(const struct master *m)
     json_object_set_new(o, "processes", processes);
     json_object_set_new(o, "scale", scale_json(m));
     json_object_set_new(o, "ingest", ingest_json(m));
+    json_object_set_new(o, "routes", routes_json(m));
     json_object_set_new(o, "delivery", delivery_json(m));
     json_object_set_new(o, "queues", queues_json(m));
     json_object_set_new(o, "upgrade", upgrade_json(m));

@@ -24,6 +24,7 @@ static const char *const wide_keys[] = {"process",   "name",    "generation", "p
 static const char *const queue_keys[] = {"name",   "wait",      "active",           "delayed", "paused",
                                          "failed", "oldest_ms", "delivered_events", NULL};
 
+static const char *const route_keys[] = {"route", "destination", "events", NULL};
 static json_int_t slot_of(const json_t *row)
 {
     return json_integer_value(json_object_get(row, "slot"));
@@ -217,6 +218,10 @@ static void print_page(const json_t *s, bool wide)
     if (json_object_size(json_object_get(s, "ingest")) > 0) {
         printf("\nINGEST\n");
         table_print_pairs(stdout, json_object_get(s, "ingest"));
+    }
+    if (json_array_size(json_object_get(s, "routes")) > 0) {
+        putchar('\n');
+        table_print(stdout, json_object_get(s, "routes"), route_keys);
     }
     if (json_array_size(json_object_get(s, "queues")) > 0) {
         putchar('\n');

@@ -52,6 +52,10 @@ def test_each_destination_has_its_own_fate(make_dray, make_sink):
         assert set(s.ids()) == sent
     assert dray.metric("dray_routed_events_total", route="all") == 3 * len(sent)
     assert dray.metric("dray_routed_events_total", dest="paused") == len(sent)
+    assert [(r["route"], r["destination"], r["events"]) for r in dray.status()["routes"]] == [
+        ("all", "good", len(sent)), ("all", "hangs", len(sent)), ("all", "down", len(sent)), ("also", "paused", len(sent))]
+    assert dray.status()["ingest"]["unrouted_events"] == 0
+    assert "ROUTE" in dray.cli("status").stdout
 
 
 def test_reload_while_events_come(make_dray, make_sink, sink):
