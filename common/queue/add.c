@@ -1,9 +1,9 @@
 /* add - new jobs.
  *
- * One group is one transaction: each job's hash is written natively under <base>dray:new:<id>, then one script call
- * gives all of them their place, or drops the hash of an id that is or was there. A server that is full refuses a
- * command while it is queued, and with it the whole transaction. When the server has lost the script, the hashes
- * stand ready and the script is called again by itself.
+ * What all queues on one connection were given in a turn is one transaction (exec.c). Of each queue's group, each job's
+ * hash is written natively under <base>dray:new:<id>, then one script call gives all of them their place, or drops the
+ * hash of an id that is or was there. A server that is full refuses a command while it is queued, and with it the whole
+ * transaction. When the server has lost the script, the hashes stand ready and the script is called again by itself.
  */
 #include "common/queue/internal.h"
 
@@ -40,7 +40,7 @@ struct group {
     struct list items;
     size_t n;
     size_t n_digests;
-    bool direct; /* the reply is the script's own, not EXEC's */
+    bool direct; /* sent without a transaction */
     enum queue_status refused_as;
     char refusal[160]; /* what the first queued command was told */
 };
@@ -50,6 +50,15 @@ struct probe {
     struct queue_call call;
     struct group *g;
 };
+
+/* The queues of this process that were given adds in this turn. */
+static struct list *adders(void)
+{
+    static struct list queues;
+    if (queues.next == NULL)
+        list_init(&queues);
+    return &queues;
+}
 
 static struct queue_item *add(struct queue *q, const char *id, const void *data, size_t len,
                               queue_done_fn done, void *arg)
@@ -65,6 +74,8 @@ static struct queue_item *add(struct queue *q, const char *id, const void *data,
     it->arg = arg;
     list_init(&it->known);
     list_push_back(&q->adds, &it->link);
+    if (!list_linked(&q->adding))
+        list_push_back(adders(), &q->adding);
     return it;
 }
 
@@ -235,13 +246,9 @@ static void on_added(struct queue_call *c, enum queue_status s, const char *why,
         return;
     }
     const struct redisReply *codes = reply;
-    if (!g->direct)
-        /* The script's answer is the last; there are fewer before it when there was no memory to send a hash. */
-        codes = reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 ? reply->element[reply->elements - 1]
-                                                                        : NULL;
-    if (codes != NULL && codes->type == REDIS_REPLY_ARRAY) {
+    if (codes->type == REDIS_REPLY_ARRAY) {
         answer_each(q, g, codes);
-    } else if (codes != NULL && codes->type == REDIS_REPLY_ERROR) {
+    } else if (codes->type == REDIS_REPLY_ERROR) {
         char word[16];
         if (strcmp(redis_error_word(codes, word, sizeof word), "NOSCRIPT") == 0) {
             repeat(q, g);
@@ -308,8 +315,8 @@ static void put_digests(struct add_args *a, const struct queue_item *it)
         (size_t)snprintf(a->numbers[a->n_numbers - 1], sizeof *a->numbers, "%d", a->argc - head - 1);
 }
 
-/* Not between MULTI and EXEC. */
-static void args_open(struct queue *q, struct add_args *a, const struct group *g)
+/* alone: as queue_alone said. */
+static void args_open(const struct queue *q, struct add_args *a, const struct group *g, const char *alone)
 {
     size_t room = 16 + 2 * g->n + g->n_digests;
     *a = (struct add_args){.argv = xcalloc(room, sizeof *a->argv), .lens = xcalloc(room, sizeof *a->lens)};
@@ -318,7 +325,7 @@ static void args_open(struct queue *q, struct add_args *a, const struct group *g
     for (size_t i = 0; i < sizeof head / sizeof *head; i++)
         put_text(a, head[i]);
     put_text(a, q->o.token);
-    put_text(a, queue_alone(q));
+    put_text(a, alone);
     put_number(a, g->n);
     const struct queue_item *it;
     list_foreach(it, &g->items, struct queue_item, link) put_text(a, it->id);
@@ -340,7 +347,7 @@ static void call_script(struct queue *q, struct group *g)
 {
     struct add_args a;
     g->call.finish = on_added;
-    args_open(q, &a, g);
+    args_open(q, &a, g, queue_alone(q));
     queue_call_script(q, &g->call, &queue_script_add, a.argc - ARGS_HEAD, a.argv + ARGS_HEAD,
                       a.lens + ARGS_HEAD);
     args_close(&a);
@@ -351,7 +358,8 @@ static void write_opts(const struct queue_item *it, char opts[QUEUE_OPTS_SIZE])
     snprintf(opts, QUEUE_OPTS_SIZE, "{\"attempts\":1,\"delay\":0,\"timestamp\":%" PRIu64 "}", it->stamp_ms);
 }
 
-static void send_hash(struct queue *q, struct queue_item *it, redis_reply_fn fn, void *arg)
+static void send_hash(struct queue_exec *x, struct queue *q, struct queue_item *it, redis_reply_fn fn,
+                      void *arg)
 {
     char key[QUEUE_KEY_SIZE], opts[QUEUE_OPTS_SIZE], stamp[24];
     it->stamp_ms = clock_wall_ms();
@@ -366,18 +374,15 @@ static void send_hash(struct queue *q, struct queue_item *it, redis_reply_fn fn,
     size_t lens[ARGC];
     for (int i = 0; i < ARGC; i++)
         lens[i] = i == DATA ? it->len : strlen(argv[i]);
-    redis_command(q->r, fn, arg, ARGC, argv, lens);
+    queue_exec_command(x, fn, arg, ARGC, argv, lens);
 }
 
-static void send_group(struct queue *q, struct group *g)
+static void send_group(struct queue_exec *x, struct queue *q, struct group *g, const char *alone)
 {
-    static const char *const multi[] = {"MULTI"}, *const exec[] = {"EXEC"};
     struct add_args a;
-    args_open(q, &a, g);
+    args_open(q, &a, g, alone);
     q->adds_flying++;
     g->call.finish = on_added;
-    queue_call_begin(q, &g->call);
-    redis_command(q->r, NULL, NULL, 1, multi, NULL);
     bool first = true;
     struct queue_item *it;
     list_foreach(it, &g->items, struct queue_item, link)
@@ -389,35 +394,35 @@ static void send_group(struct queue *q, struct group *g)
             p->call.finish = on_queued;
             queue_call_begin(q, &p->call);
         }
-        send_hash(q, it, first ? queue_call_reply : NULL, p);
+        send_hash(x, q, it, first ? queue_call_reply : NULL, p);
         first = false;
     }
-    redis_command(q->r, NULL, NULL, a.argc, a.argv, a.lens);
-    redis_command(q->r, queue_call_reply, &g->call, 1, exec, NULL);
+    queue_exec_call(x, q, &g->call, a.argc, a.argv, a.lens);
     args_close(&a);
 }
 
-/* Moves what one transaction may hold from the queue to a new group; NULL when nothing is left. */
-static struct group *gather(struct queue *q)
+/* Moves what one transaction may hold from the queue to a new group; NULL when nothing is left. *bytes: of what it holds
+ * already, and with it. */
+static struct group *gather(struct queue *q, size_t *held)
 {
     struct group *g = xcalloc(1, sizeof *g);
-    size_t bytes = 0;
+    size_t bytes = *held;
     struct queue_item *it;
     list_init(&g->items);
-    while (g->n < QUEUE_GROUP_MAX && (it = list_first(&q->adds, struct queue_item, link)) != NULL) {
-        if (it->id[0] != '\0' && g->n > 0 && bytes + it->len > QUEUE_GROUP_BYTES)
+    list_foreach(it, &q->adds, struct queue_item, link)
+    {
+        if (it->id[0] == '\0') /* refused at the end of the next turn */
+            continue;
+        if (g->n == QUEUE_GROUP_MAX || (bytes > 0 && bytes + it->len > QUEUE_GROUP_BYTES))
             break;
         list_remove(&it->link);
-        if (it->id[0] == '\0') {
-            answer(q, it, QUEUE_REFUSED, "too much is waiting to be stored");
-            continue;
-        }
         q->adds_bytes -= it->len;
         bytes += it->len;
         list_push_back(&g->items, &it->link);
         g->n++;
         g->n_digests += it->n_digests;
     }
+    *held = bytes;
     if (g->n > 0)
         return g;
     free(g);
@@ -475,25 +480,83 @@ void queue_known_close(struct queue *q, struct queue_known *k)
     free(k->ids);
 }
 
+/* What the end of a turn sends on one connection. No callback runs meanwhile: it could send something of its own. */
+struct sending {
+    const char *alone;
+    struct queue_exec *x; /* NULL: none is open */
+    size_t jobs, bytes;   /* in it */
+};
+
+static void close_exec(struct sending *s)
+{
+    if (s->x != NULL)
+        queue_exec_send(s->x);
+    *s = (struct sending){.alone = s->alone};
+}
+
+static void send_adds(struct sending *s, struct queue *q)
+{
+    while (q->adds_flying < QUEUE_FLYING_MAX && redis_unsent(q->r) < QUEUE_UNSENT_MAX) {
+        struct group *g = gather(q, &s->bytes);
+        if (g == NULL && s->x != NULL && !list_empty(&q->adds)) { /* no room beside the others */
+            close_exec(s);
+            continue;
+        }
+        if (g == NULL)
+            return;
+        if (s->x == NULL)
+            s->x = queue_exec_open(q->r);
+        s->jobs += g->n;
+        send_group(s->x, q, g, s->alone);
+        if (s->jobs >= QUEUE_GROUP_MAX || s->bytes >= QUEUE_GROUP_BYTES || queue_exec_full(s->x))
+            close_exec(s);
+    }
+}
+
+static struct queue_item *find_wrong(const struct queue *q)
+{
+    struct queue_item *it;
+    list_foreach(it, &q->adds, struct queue_item, link)
+    {
+        if (it->id[0] == '\0')
+            return it;
+    }
+    return NULL;
+}
+
 void queue_flush_adds(struct queue *q)
 {
+    struct redis *r = q->r;
+    struct queue *p;
+    struct queue_item *wrong;
     if (list_empty(&q->adds))
         return;
-    if (redis_state(q->r) != REDIS_READY) {
+    if (redis_state(r) != REDIS_READY) {
         queue_drop_adds(q, QUEUE_AWAY);
         return;
     }
-    while (q->adds_flying < QUEUE_FLYING_MAX && redis_unsent(q->r) < QUEUE_UNSENT_MAX) {
-        struct group *g = gather(q);
-        if (g == NULL)
-            break;
-        send_group(q, g);
+    while ((wrong = find_wrong(q)) != NULL)
+        answer(q, wrong, QUEUE_REFUSED, "too much is waiting to be stored");
+    if (list_empty(&q->adds))
+        return;
+    if (!list_linked(&q->adding)) /* held up in an earlier turn */
+        list_push_back(adders(), &q->adding);
+    struct sending s = {.alone = queue_alone(q)};
+    list_foreach(p, adders(), struct queue, adding)
+    {
+        if (p->r != r)
+            continue;
+        list_remove(&p->adding);
+        send_adds(&s, p);
     }
+    close_exec(&s);
 }
 
 void queue_drop_adds(struct queue *q, enum queue_status s)
 {
     struct list all;
+    if (list_linked(&q->adding))
+        list_remove(&q->adding);
     list_init(&all);
     struct queue_item *it;
     while ((it = list_first(&q->adds, struct queue_item, link)) != NULL) {

@@ -38,6 +38,7 @@ struct queue {
     char *base; /* PREFIX:NAME: */
     struct list calls;
     struct list adds, settles, takes; /* not yet sent */
+    struct list adding;               /* among the queues that have adds for the end of this turn */
     struct list known;                /* adds sent and not answered; only with o.let_go */
     size_t adds_bytes;
     struct { /* of digests: what add told */
@@ -109,6 +110,16 @@ void queue_take_read(struct queue *q, struct take *t);
 /* turn.c: a settle and the take that is asked for, as one call. */
 void queue_call_turn(struct queue *q, struct queue_call *settle, int settle_argc,
                      const char *const *settle_argv);
+/* exec.c: one transaction for what several queues on the same connection have to store. The calls are answered as with
+ * queue_call_script, but an error that EXEC's reply holds for one comes with QUEUE_OK, as a reply of type error. */
+struct queue_exec;
+struct queue_exec *queue_exec_open(struct redis *r);
+bool queue_exec_full(const struct queue_exec *x); /* no further call; at most QUEUE_GROUP_MAX */
+void queue_exec_command(struct queue_exec *x, redis_reply_fn fn, void *arg, int argc, const char *const *argv,
+                        const size_t *lens);
+void queue_exec_call(struct queue_exec *x, struct queue *q, struct queue_call *c, int argc,
+                     const char *const *argv, const size_t *lens);
+void queue_exec_send(struct queue_exec *x);
 /* add.c: jobs on their way to Redis when a take was sent behind them. All empty where the queue has no let_go. */
 struct queue_known {
     char *ids; /* " id id "; NULL: none */

@@ -376,6 +376,7 @@ struct queue *queue_new(struct ev_loop *loop, struct redis *r, const struct queu
     q->base = xasprintf("%s:%s:", o->prefix, o->name);
     list_init(&q->calls);
     list_init(&q->adds);
+    list_init(&q->adding);
     list_init(&q->known);
     list_init(&q->settles);
     list_init(&q->takes);
