@@ -142,3 +142,14 @@ int pick_scan_value(struct json_scan *s, const struct pick *p, unsigned place, s
         slots[at->slot] = *value;
     return 0;
 }
+
+void pick_fill(const struct pick *p, const char *name, const struct json_slice *value,
+               struct json_slice *slots)
+{
+    struct json_scan s;
+    struct json_slice again;
+    unsigned place = find(p, 0, name, strlen(name));
+    json_scan_init(&s, value->text, value->len);
+    if (place != 0)
+        (void)pick_scan_value(&s, p, place, &again, slots);
+}

@@ -29,5 +29,8 @@ unsigned pick_child(const struct pick *p, unsigned place, const struct json_slic
 /* As json_scan_value, for the value of a member whose place pick_child has told; fills the slots at and below it. */
 int pick_scan_value(struct json_scan *s, const struct pick *p, unsigned place, struct json_slice *value,
                     struct json_slice *slots);
+/* Fills the slots at and below the event's member of this name from a value that was validated. */
+void pick_fill(const struct pick *p, const char *name, const struct json_slice *value,
+               struct json_slice *slots);
 
 #endif

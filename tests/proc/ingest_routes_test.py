@@ -86,6 +86,19 @@ def test_the_path_decides_the_type(ingest):
     assert p.wait().status == 200 and w.nothing()
 
 
+def test_what_stands_beside_the_batch_counts_for_its_events(ingest):
+    m = ingest(routes=[{"id": "app", "match": {"where": ["context.app.name eq 'shop'", "integrations.All eq true"]}, "to": ["a"]},
+                       {"id": "rest", "match": {"where": "not (context.app.name exists)"}, "to": ["b"]}])
+    w = Worker(m)
+    p = Posting(m, {"context": {"app": {"name": "shop"}}, "integrations": {"All": True},
+                    "batch": [event("plain"), event("own", context={"app": {"name": "other"}}), event("ip", context={"ip": "1.2.3.4"})]})
+    assert take(w, 1) == {"a": ["plain", "ip"]}
+    assert p.wait().status == 200
+    p = Posting(m, {"batch": [event("later")]})  # of another request
+    assert take(w, 1) == {"b": ["later"]}
+    assert p.wait().status == 200
+
+
 def test_sources(ingest):
     m = ingest(routes=[{"id": "w", "match": {"source": "we*"}, "to": ["a"]}, {"id": "all", "to": ["c"]}])
     w = Worker(m)

@@ -120,7 +120,7 @@ static void look(struct taking *t)
 {
     const struct body *b = &t->g->body;
     if (t->g->routing.table != NULL)
-        routing_begin(&t->g->routing, t->s->id, b->n);
+        routing_begin(&t->g->routing, t->s->id, b->n, &t->context);
     for (size_t i = 0; i < b->n; i++) {
         enum event_fault f = event_check_scanned(&b->events[i], &t->context, NULL, 0);
         if (f == EVENT_OK && t->g->routing.table != NULL &&

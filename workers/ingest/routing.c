@@ -6,7 +6,6 @@
 
 #include "common/base/log.h"
 #include "common/base/mem.h"
-#include "common/event/event.h"
 
 #define TELL_INTERVAL 60. /* seconds between two lines about unrouted events */
 
@@ -66,7 +65,21 @@ void routing_set(struct routing *r, const struct conf *conf)
     r->wanted_by = xcalloc(conf->n_routes + 1, sizeof *r->wanted_by);
 }
 
-void routing_begin(struct routing *r, const char *source, size_t n)
+/* What stood beside `batch`. */
+static void pick_common(struct routing *r, const struct event_context *c)
+{
+    const struct pick *p = route_table_pick(r->table);
+    r->common = p != NULL && (c->context.text != NULL || c->integrations.text != NULL);
+    if (!r->common)
+        return;
+    memset(r->of_batch, 0, sizeof r->of_batch);
+    if (c->context.text != NULL)
+        pick_fill(p, "context", &c->context, r->of_batch);
+    if (c->integrations.text != NULL)
+        pick_fill(p, "integrations", &c->integrations, r->of_batch);
+}
+
+void routing_begin(struct routing *r, const char *source, size_t n, const struct event_context *c)
 {
     if (n > r->cap) {
         r->cap = n > 2 * r->cap ? n : 2 * r->cap; /* limits.events_per_batch is the limit */
@@ -77,6 +90,7 @@ void routing_begin(struct routing *r, const char *source, size_t n)
     memset(r->copies_to, 0, r->conf->n_destinations * sizeof *r->copies_to);
     memset(r->wanted_by, 0, r->conf->n_routes * sizeof *r->wanted_by);
     r->copies = r->bytes = 0;
+    pick_common(r, c);
 }
 
 static void add_each(const struct route_set *s, uint32_t *counts)
@@ -90,13 +104,19 @@ bool routing_judge(struct routing *r, size_t place, const struct event *e, const
                    const struct json_slice *slots)
 {
     struct route_set routes, *to = &r->sets[place];
+    struct json_slice both[PICK_FIELDS_MAX];
     size_t n = 0;
+    if (r->common) {
+        for (unsigned i = 0; i < pick_slots(route_table_pick(r->table)); i++)
+            both[i] = slots[i].text != NULL ? slots[i] : r->of_batch[i];
+        slots = both;
+    }
     if (!route_match(r->table, &r->of_source, e, c, slots, &routes, to))
         return false;
     for (size_t w = 0; w < ROUTE_WORDS; w++)
         n += (size_t)__builtin_popcountll(to->bits[w]);
     r->copies += n;
-    r->bytes += n * e->value.len;
+    r->bytes += n * (e->value.len + c->grow);
     add_each(to, r->copies_to);
     add_each(&routes, r->wanted_by);
     return true;

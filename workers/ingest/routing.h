@@ -6,6 +6,7 @@
 #ifndef DRAY_WORKERS_INGEST_ROUTING_H
 #define DRAY_WORKERS_INGEST_ROUTING_H
 
+#include "common/event/event.h"
 #include "common/metrics/metrics.h"
 #include "common/route/route.h"
 
@@ -19,7 +20,9 @@ struct routing {
     struct routing_series *series; /* of each route and destination */
 
     struct route_set of_source; /* of the request at hand */
-    struct route_set *sets;     /* of its events, as they stand in the body */
+    bool common; /* its batch has members that its events are given where they have none of their own */
+    struct json_slice of_batch[PICK_FIELDS_MAX]; /* the fields of these */
+    struct route_set *sets;                      /* of its events, as they stand in the body */
     size_t cap;
     size_t copies, bytes; /* of its good events, at all destinations: events, and their text */
     uint32_t *copies_to;  /* by destination */
@@ -35,7 +38,7 @@ void routing_set(struct routing *r, const struct conf *conf);
 void routing_fini(struct routing *r);
 
 /* A request of this source with n elements begins. Only with a table, as all below. */
-void routing_begin(struct routing *r, const char *source, size_t n);
+void routing_begin(struct routing *r, const char *source, size_t n, const struct event_context *c);
 /* Judges the event at this place, which is good. False: no route wants it. */
 bool routing_judge(struct routing *r, size_t place, const struct event *e, const struct event_context *c,
                    const struct json_slice *slots);
