@@ -45,7 +45,8 @@ int conf_destination_status_rule(const struct conf_destination *d, int status)
         const char *rule = strchr(*e, '=') + 1;
         int n = strcmp(rule, "retry") == 0  ? CONF_STATUS_RETRY
                 : strcmp(rule, "fail") == 0 ? CONF_STATUS_FAIL
-                                            : CONF_STATUS_DONE;
+                : strcmp(rule, "done") == 0 ? CONF_STATUS_DONE
+                                            : CONF_STATUS_DISABLE;
         if ((*e)[1] == 'x') {
             if (status / 100 == (*e)[0] - '0')
                 of_class = n;

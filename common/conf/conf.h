@@ -48,7 +48,7 @@ enum conf_payload { CONF_PAYLOAD_BATCH, CONF_PAYLOAD_EVENT, CONF_PAYLOAD_NDJSON 
 enum conf_signing { CONF_SIGNING_NONE, CONF_SIGNING_STANDARD_WEBHOOKS };
 enum conf_compress { CONF_COMPRESS_NONE, CONF_COMPRESS_GZIP }; /* of a destination: inherit stands before */
 enum conf_http2 { CONF_HTTP2_FALSE, CONF_HTTP2_TRUE, CONF_HTTP2_PRIOR_KNOWLEDGE }; /* the same */
-enum conf_status_rule { CONF_STATUS_RETRY, CONF_STATUS_FAIL, CONF_STATUS_DONE };
+enum conf_status_rule { CONF_STATUS_RETRY, CONF_STATUS_FAIL, CONF_STATUS_DONE, CONF_STATUS_DISABLE };
 enum conf_ordering { CONF_ORDERING_NONE, CONF_ORDERING_KEY };
 enum conf_job_format { CONF_JOB_DRAY, CONF_JOB_RUDDER_SDK_V3 };
 /* Of a destination: as in section queue, or its own word (its index less one). */

@@ -246,3 +246,18 @@ def test_each_event_pays_for_itself(start, sink):
     assert sink.requests[1].at - sink.requests[0].at > 0.9
     assert r.hget(key(batch_id(2)), "attemptsMade") is None, "429 spends no attempt"
     drain(worker, link)
+
+
+def test_an_answer_that_disables(start, sink):
+    worker, link, r = start(on_status={"402": "disable", "410": "retry"})
+    sink.rule = lambda request: {"status": 410} if not sink.requests else {"status": 402}
+    link.send_batch(batch_id(1), [event(1)])
+    wait_for(lambda: r.zscore(key("failed"), batch_id(1)), 10)
+    assert len(sink.requests) == 2, "a 410 with a rule of its own does not disable"
+    wait_for(lambda: "event=destination_disabled" in worker.log(), 5)
+    assert "it answered 402" in worker.log()
+    link.send_batch(batch_id(2), [event(2)])
+    link.expect("STORED")
+    wait_for(lambda: worker.expect("BEAT"), 5)
+    assert len(sink.requests) == 2 and r.llen(key("wait")) == 1
+    drain(worker, link)

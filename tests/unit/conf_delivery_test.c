@@ -60,7 +60,7 @@ static void test_faults(void **state)
         {"proxy_password: s3cret", "queue: q", "delivery.proxy_username: is for delivery.proxy"},
         {"", "on_status: { \"600\": done }", "600: expected a status from 200 to 599"},
         {"", "on_status: { \"40x\": done }", "40x: expected a status"},
-        {"", "on_status: { \"404\": drop }", "404: expected one of retry|fail|done"},
+        {"", "on_status: { \"404\": drop }", "404: expected one of retry|fail|done|disable"},
         {"egress: { deny: [10.0.0.1/8] }", "queue: q",
          "egress.deny: 10.0.0.1/8: expected a network's own address"},
         {"egress: { allow: [\"fe80::/200\"] }", "queue: q", "egress.allow: fe80::/200: expected"},

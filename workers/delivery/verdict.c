@@ -12,10 +12,12 @@
 #include "common/base/str.h"
 #include "common/conf/conf.h"
 
-static enum verdict_action by_status(const struct verdict_rules *rules, int status)
+static enum verdict_action by_status(const struct verdict_rules *rules, int status, struct verdict *out)
 {
     int own = rules->by_status != NULL && status <= 599 ? rules->by_status[status] : -1;
 
+    out->disables = own == CONF_STATUS_DISABLE;
+    out->gone = own < 0 && status == 410;
     if (own >= 0)
         return own == CONF_STATUS_DONE    ? VERDICT_DONE
                : own == CONF_STATUS_RETRY ? VERDICT_RETRY
@@ -63,7 +65,7 @@ void verdict_give(const struct verdict_rules *rules, const struct verdict_case *
 
     *out = (struct verdict){.action = VERDICT_RETRY};
     if (a->error == HTTP_ERROR_NONE) {
-        out->action = by_status(rules, a->status);
+        out->action = by_status(rules, a->status, out);
         snprintf(out->code_class, sizeof(out->code_class), "%cxx", (char)('0' + a->status / 100 % 10));
     }
     out->outcome = out->action == VERDICT_DONE   ? "ok"

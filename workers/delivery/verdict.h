@@ -30,6 +30,8 @@ struct verdict {
     uint64_t pause_ms;   /* the destination asked to be left alone for so long; 0: it did not */
     bool uncounted;      /* RETRY: no attempt was spent */
     bool spent;          /* FAIL: it could have been tried again, but attempts and time are used up */
+    bool disables;       /* on_status says that the destination is not to be sent to any more */
+    bool gone;           /* 410, and no rule of its own for that */
     const char *outcome; /* for the metrics: ok retry fail timeout connect dns tls cut denied */
     char code_class[4];  /* "2xx" ... "none" is "" */
 };

@@ -465,8 +465,12 @@ void flow_answered(struct job *j, const struct verdict *v, const struct http_ans
         pause_for(t, v->pause_ms, now_ms);
     if (refused)
         note_refusal(t, v, now_ms);
-    if (a->error == HTTP_ERROR_NONE && a->status == 410 && c->auto_disable_gone)
+    if (v->gone && c->auto_disable_gone)
         fleet_disable(t->d->fleet, t->conf->id, "it answered 410: it is gone for good", tell_disabled, t);
+    if (v->disables) {
+        snprintf(why, sizeof(why), "it answered %d, which disables it (on_status)", a->status);
+        fleet_disable(t->d->fleet, t->conf->id, why, tell_disabled, t);
+    }
     if (f->probe == j) {
         f->probe = NULL;
         if (!alive)
