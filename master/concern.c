@@ -38,6 +38,7 @@ static const struct {
     {"destinations[].ordering", INGEST | DELIVERY},
     {"destinations[].partitions", INGEST | DELIVERY},
     {"routes", INGEST},
+    {"subscriptions", DELIVERY},
     {"takeover", DELIVERY},
     {"programs", PROGRAM},
     {"log", ALL},

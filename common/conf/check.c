@@ -9,7 +9,7 @@
 #include "common/base/str.h"
 #include "common/base/user.h"
 
-#define RUN_NAME_MAX 16       /* longest name of a socket in run_dir, with its slash: "/control.sock" */
+#define RUN_NAME_MAX 16         /* longest name of a socket in run_dir, with its slash: "/control.sock" */
 #define ALONE        CONF_ALONE /* not an element of a list */
 #define MEMORY_LEAST (32ull << 20)
 #define MEMORY_ASIDE (64ull << 20) /* what an ingest process needs beside ingest.memory */
@@ -465,6 +465,7 @@ void conf_check(struct conf_layers *l, const struct conf *c)
     check_pairs(l, c);
     check_single_keys(l, c);
     check_none(l, c);
+    conf_check_subscriptions(l, c);
     check_lists(l, c);
     if (l->r->faults == 0)
         check_warnings(l, c);

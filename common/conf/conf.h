@@ -122,6 +122,9 @@ struct conf_route {
 struct conf_takeover {
 #include "common/conf/takeover.def"
 };
+struct conf_subscription {
+#include "common/conf/subscription.def"
+};
 struct conf_program {
 #include "common/conf/program.def"
 };
@@ -153,6 +156,8 @@ struct conf {
     size_t n_routes;
     struct conf_takeover *takeovers; /* takeover */
     size_t n_takeovers;
+    struct conf_subscription *subscriptions;
+    size_t n_subscriptions;
     struct conf_program *programs; /* an empty id: a place that a removed one left */
     size_t n_programs;
 };
@@ -249,6 +254,9 @@ char *conf_run_path(const struct conf *c, const char *name, char *dst, size_t si
 char *conf_state_path(const struct conf *c, const char *name, char *dst, size_t size);
 /* Of the managed Redis, in run_dir. Where it runs as another user than the master, the first is a link to the second,
  * which stands in a folder of its own. */
+/* Where subscriptions come in: a listener that is there when there are any, with its socket in run_dir. */
+#define CONF_LOCAL_LISTENER   "dray-local"
+#define CONF_LOCAL_SOCKET     "intake.sock"
 #define CONF_REDIS_SOCKET     "redis.sock"
 #define CONF_REDIS_SOCKET_OWN "redis/sock"
 /* The Redis URL in force: for mode managed, unix://RUN_DIR/redis.sock. Returns dst. */

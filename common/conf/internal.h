@@ -50,7 +50,7 @@ struct conf_section {
     size_t size;     /* lists: bytes of an element; 0: a plain section */
 };
 
-#define CONF_SECTIONS    15
+#define CONF_SECTIONS    16
 #define CONF_ROWS_MAX    64                  /* rows of one section, and one place more */
 #define CONF_ROW_ELEMENT (CONF_ROWS_MAX - 1) /* in the places of a list's element: the element itself */
 extern const struct conf_section conf_sections[CONF_SECTIONS];
@@ -192,6 +192,9 @@ void conf_check_delivery_of(struct conf_layers *l, const struct conf *c, size_t 
 const char *conf_check_pem_certs(const char *text);
 const char *conf_check_pem_key(const char *text);
 const char *conf_check_pem_pair(const char *cert, const char *key);
+/* check_subscription.c: the same for subscriptions; the listener that they come in by, behind all others. */
+void conf_check_subscriptions(struct conf_layers *l, const struct conf *c);
+void conf_add_local_listener(struct conf *c);
 /* check_route.c: the same for the list routes. */
 void conf_check_routes(struct conf_layers *l, const struct conf *c);
 /* check_flow.c: the same for retries, circuits and rates. */

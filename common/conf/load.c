@@ -226,6 +226,7 @@ enum exitcode conf_load(const char *path, const struct conf_override *overrides,
         conf_free(c);
         return denied == faults ? EXIT_CODE_NOPERM : EXIT_CODE_CONFIG;
     }
+    conf_add_local_listener(c);
     *out = c;
     return EXIT_CODE_OK;
 }

@@ -98,6 +98,11 @@ static const struct conf_row takeover_rows[] = {
 #include "common/conf/takeover.def"
 };
 #undef SECTION
+#define SECTION conf_subscription
+static const struct conf_row subscription_rows[] = {
+#include "common/conf/subscription.def"
+};
+#undef SECTION
 #define SECTION conf_program
 static const struct conf_row program_rows[] = {
 #include "common/conf/program.def"
@@ -138,6 +143,7 @@ const struct conf_section conf_sections[CONF_SECTIONS] = {
     LIST("destinations", destination, destinations),
     LIST("routes", route, routes),
     LIST("takeover", takeover, takeovers),
+    LIST("subscriptions", subscription, subscriptions),
     LIST("programs", program, programs),
     PLAIN(log),
     PLAIN(console),

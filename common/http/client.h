@@ -56,6 +56,7 @@ struct
     const char *url, *server_name;                      /* the name to verify in place of the url's host */
     enum http_version version;
     const char *proxy, *proxy_username, *proxy_password; /* http:// (CONNECT), socks5://, socks5h:// */
+    const char *unix_path;             /* of the socket to connect to, whatever the url's host */
     const struct netset *deny, *allow; /* of addresses to connect to; behind a proxy nothing is looked at */
 };
 

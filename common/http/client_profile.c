@@ -135,6 +135,8 @@ void http_client_profile_apply(struct http_call *call)
         e, CURLOPT_CONNECTTIMEOUT_MS,
         (long)(o->connect_timeout_ms > 0 ? o->connect_timeout_ms : p->client->options.connect_timeout_ms));
     apply_proxy(e, o);
+    if (o->unix_path != NULL)
+        curl_easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, o->unix_path);
     if (given(o->ca)) {
         curl_easy_setopt(e, CURLOPT_CAPATH, NULL); /* in place of the system's, not beside them */
         put_blob(e, CURLOPT_CAINFO_BLOB, o->ca);

@@ -219,6 +219,7 @@ static int start(struct child *child, void *state, enum exitcode *code)
     list_init(&d->held);
     list_init(&d->reaps);
     list_init(&d->tells);
+    list_init(&d->subscriptions);
     make_process_metrics(d);
     queue_register_scripts();
     fleet_register_scripts();
@@ -238,6 +239,7 @@ static int start(struct child *child, void *state, enum exitcode *code)
     lanes_make(d);
     flow_start(d);
     post_prepare(d);
+    subscribe_start(d);
     start_timer(d, &d->ready_timer, on_ready_late, READY_WITHOUT_REDIS_S, 0.);
     start_timer(d, &d->renew_timer, on_renew, (double)c->queue.lock_renew_ms / 1e3,
                 (double)c->queue.lock_renew_ms / 1e3);
@@ -260,6 +262,7 @@ static void end(struct delivery *d)
     for (size_t i = 0; i < d->n_lanes; i++) /* locked by a take whose answer we have not */
         left += d->lanes[i].asked + d->lanes[i].take_lost;
     d->ended = true;
+    subscribe_end(d);
     HOOK_POINT(delivery_drained);
     log_info("delivery_drained", "handed_back=%u unsettled=%u unstored=%u", d->handed_back, d->jobs, d->adds);
     child_drained(d->child, left);
@@ -269,7 +272,7 @@ void delivery_look(struct delivery *d)
 {
     bool left = d->draining && !d->ended && share_left(d); /* tells the others, whatever is in flight */
 
-    if (!left || d->jobs > 0 || d->returning > 0 || d->adds > 0 || !intake_done(d))
+    if (!left || d->jobs > 0 || d->returning > 0 || d->adds > 0 || !subscribe_left(d) || !intake_done(d))
         return;
     for (size_t i = 0; i < d->n_dests; i++)
         if (d->dests[i].asked > 0)
@@ -315,6 +318,7 @@ static void drain(struct child *child, uint32_t deadline_ms, const char *reason,
     (void)child, (void)reason;
     HOOK_POINT(delivery_drain);
     d->draining = true;
+    subscribe_leave(d);
     intake_leave(d);
     for (size_t i = 0; d->memory && i < d->n_lanes; i++)
         queue_close(d->lanes[i].queue); /* its sender has all of it, too, and another worker */

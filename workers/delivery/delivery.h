@@ -192,11 +192,13 @@ struct delivery { /* the one state of the process */
     size_t adding_bytes; /* given to the queue and not answered */
     unsigned adds;       /* batches that are not answered, held ones too */
     unsigned posting, jobs;
-    unsigned returning;      /* jobs that came too late and are on their way back */
-    size_t job_bytes;        /* texts of jobs in hand */
-    struct list reaps;       /* reap.c */
-    struct list tells;       /* tell.c */
-    struct map *tells_by_id; /* NULL: nobody ever wanted to be told */
+    unsigned returning;          /* jobs that came too late and are on their way back */
+    size_t job_bytes;            /* texts of jobs in hand */
+    struct list reaps;           /* reap.c */
+    struct list subscriptions;   /* subscribe.c */
+    struct http_profile *intake; /* the way to ingest's own socket */
+    struct list tells;           /* tell.c */
+    struct map *tells_by_id;     /* NULL: nobody ever wanted to be told */
     struct queue_listener *listener;
     char **source_auth; /* header line of each source */
     char *unfit;        /* what was last said of an unfit Redis */
@@ -322,6 +324,12 @@ void tell_done(struct delivery *d, const char *id);
 void tell_failed(struct delivery *d, const char *id, const char *why);
 void tell_second(struct delivery *d);
 
+/* ---- subscribe.c: channels of Redis as a source of events */
+void subscribe_start(struct delivery *d);
+void subscribe_leave(struct delivery *d);      /* draining: listens no more */
+bool subscribe_left(const struct delivery *d); /* ingest has all that came */
+void subscribe_end(struct delivery *d);        /* tells what it has not */
+
 /* ---- claim.c: jobs from Redis into the hand, and their locks */
 void claim_pump(struct delivery *d); /* takes as many jobs as there is room for, fair over the destinations */
 void claim_wake(struct lane *l);     /* there may be work */
@@ -358,6 +366,8 @@ void recover_start(struct delivery *d);
 
 /* ---- post.c */
 void post_start(struct job *j);
+/* The header line with its write key; NULL: there is no such source (any more). */
+const char *post_source_auth(const struct delivery *d, const char *source);
 void post_prepare_sources(struct delivery *d); /* again: they are other ones */
 void post_prepare(struct delivery *d);         /* what all requests of a destination have in common */
 /* An attempt of the job has ended: what it means. Counts it. */

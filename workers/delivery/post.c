@@ -80,6 +80,13 @@ static const struct http_profile *profile_of(struct dest *t)
     return http_profile_new(d->http, &o);
 }
 
+const char *post_source_auth(const struct delivery *d, const char *source)
+{
+    const struct conf_source *s = conf_find_source(d->conf, source);
+
+    return s != NULL ? d->source_auth[s - d->conf->sources] : NULL;
+}
+
 void post_prepare(struct delivery *d)
 {
     post_prepare_sources(d);

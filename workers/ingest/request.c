@@ -31,11 +31,19 @@ struct taking {
     enum event_fault first_invalid, first_bad;
 };
 
+/* From a subscription: there is nobody who would mend and send again what is refused. */
+static bool is_local(const struct ingest *g, const struct http_request *r)
+{
+    unsigned i = http_request_listener(r);
+    return g->conf->n_subscriptions > 0 && i < g->conf->n_listeners &&
+           strcmp(g->conf->listeners[i].id, CONF_LOCAL_LISTENER) == 0;
+}
+
 /* The source of this key; NULL: answered. */
 static struct source *admit(struct ingest *g, struct http_request *r, const char *key)
 {
     struct source *s = source_find(g->sources, key);
-    if (s != NULL && !source_is_on(s, http_request_listener(r)))
+    if (s != NULL && !is_local(g, r) && !source_is_on(s, http_request_listener(r)))
         s = NULL; /* not known here */
     if (s == NULL)
         reply_error(g, r, NULL, 401, "invalid write key");
@@ -154,10 +162,10 @@ static bool refuse_whole(struct taking *t)
     const struct conf_ingest *c = &t->g->conf->ingest;
     size_t big = t->big + t->g->body.n_surplus;
     enum reply_busy why;
-    if (t->invalid > 0 &&
+    if (t->invalid > 0 && !is_local(t->g, t->r) &&
         (c->invalid_event == CONF_BAD_EVENT_REJECT || (t->good + t->unrouted == 0 && big == 0))) {
         reply_error(t->g, t->r, t->s, 400, event_fault_text(t->first_invalid));
-    } else if (big > 0 && c->oversize_event == CONF_BAD_EVENT_REJECT) {
+    } else if (big > 0 && !is_local(t->g, t->r) && c->oversize_event == CONF_BAD_EVENT_REJECT) {
         enum event_fault f = t->big > 0 ? EVENT_TOO_BIG : EVENT_TOO_MANY;
         reply_error(t->g, t->r, t->s, 413, event_fault_text(f));
     } else if (t->good > 0 && !fanout_room(t->g, t->good, t->good_bytes, &why)) {
