@@ -40,20 +40,33 @@ static void tell_full(const struct http_listener *l, int fd)
         (void)send(fd, full, sizeof full - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
+static void watch_listeners(struct http_server *s)
+{
+    struct http_listener *l;
+    if (s->share != NULL)
+        http_share_resume(s->share);
+    else
+        list_foreach(l, &s->listeners, struct http_listener, link) ev_io_start(s->loop, &l->io);
+}
+
+static void unwatch_listeners(struct http_server *s)
+{
+    struct http_listener *l;
+    list_foreach(l, &s->listeners, struct http_listener, link) ev_io_stop(s->loop, &l->io);
+}
+
 static void on_rested(struct ev_loop *loop, ev_timer *w, int revents)
 {
     struct http_server *s = w->data;
-    struct http_listener *l;
-    (void)revents;
+    (void)loop, (void)revents;
     if (!s->paused)
-        list_foreach(l, &s->listeners, struct http_listener, link) ev_io_start(loop, &l->io);
+        watch_listeners(s);
 }
 
 /* Nothing can be taken off the queue now: the listening sockets, which stay readable, are left alone for a moment. */
 static void rest(struct http_server *s)
 {
-    struct http_listener *l;
-    list_foreach(l, &s->listeners, struct http_listener, link) ev_io_stop(s->loop, &l->io);
+    unwatch_listeners(s);
     ev_timer_stop(s->loop, &s->rest_timer);
     ev_timer_set(&s->rest_timer, ACCEPT_REST_S, 0.);
     ev_timer_start(s->loop, &s->rest_timer);
@@ -91,19 +104,13 @@ static bool make_room(struct http_server *s, const struct http_listener *l, int 
     return false;
 }
 
-static void on_accept(struct ev_loop *loop, ev_io *w, int revents)
+void http_server_accept(struct http_listener *l, int most)
 {
-    struct http_listener *l = w->data;
     struct http_server *s = l->server;
-    (void)loop;
-    if ((revents & EV_ERROR) != 0) { /* it could not be watched: tried again in a moment */
-        rest(s);
-        return;
-    }
-    for (int i = 0; i < ACCEPT_BURST; i++) {
+    for (int i = 0; i < most; i++) {
         struct sockaddr_storage sa = {0};
         socklen_t len = sizeof sa;
-        int fd = accept4(w->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept4(l->io.fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             if (s->n_conns < s->limits.connections || make_room(s, l, fd))
                 http_conn_new(l, fd, (struct sockaddr *)&sa);
@@ -118,6 +125,16 @@ static void on_accept(struct ev_loop *loop, ev_io *w, int revents)
             return;
         }
     }
+}
+
+static void on_accept(struct ev_loop *loop, ev_io *w, int revents)
+{
+    struct http_listener *l = w->data;
+    (void)loop;
+    if ((revents & EV_ERROR) != 0) /* it could not be watched: tried again in a moment */
+        rest(l->server);
+    else
+        http_server_accept(l, ACCEPT_BURST);
 }
 
 static void on_soon(struct ev_loop *loop, ev_timer *w, int revents)
@@ -177,6 +194,8 @@ void http_server_set_limits(struct http_server *s, const struct http_limits *lim
 
 static void close_listeners(struct http_server *s)
 {
+    http_share_free(s->share);
+    s->share = NULL;
     struct http_listener *l;
     list_foreach(l, &s->listeners, struct http_listener, link)
     {
@@ -224,6 +243,22 @@ int http_server_listen(struct http_server *s, int fd, const char *name)
     return 0;
 }
 
+void http_server_share(struct http_server *s, bool shared)
+{
+    if (shared == (s->share != NULL) || list_empty(&s->listeners))
+        return;
+    if (shared) {
+        s->share = http_share_new(s);
+        if (s->share != NULL)
+            unwatch_listeners(s);
+        return;
+    }
+    http_share_free(s->share);
+    s->share = NULL;
+    if (!s->paused)
+        watch_listeners(s);
+}
+
 void http_server_set_tls(struct http_server *s, unsigned number, struct http_tls *tls)
 {
     struct http_listener *l;
@@ -256,14 +291,10 @@ void http_server_pause(struct http_server *s, bool paused)
     if (s->paused == paused)
         return;
     s->paused = paused;
-    struct http_listener *l;
-    list_foreach(l, &s->listeners, struct http_listener, link)
-    {
-        if (paused)
-            ev_io_stop(s->loop, &l->io);
-        else
-            ev_io_start(s->loop, &l->io);
-    }
+    if (paused)
+        unwatch_listeners(s);
+    else if (!ev_is_active(&s->rest_timer))
+        watch_listeners(s);
     struct http_conn *c;
     list_foreach(c, &s->conns, struct http_conn, all) http_conn_settle_soon(c);
 }

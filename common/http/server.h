@@ -77,6 +77,8 @@ int http_server_listen(struct http_server *s, int fd, const char *name);
 /* The listening socket of that number (in the order of http_server_listen) speaks TLS with those that come from now on,
  * or (NULL) plain HTTP. Takes over a reference. */
 void http_server_set_tls(struct http_server *s, unsigned number, struct http_tls *tls);
+/* Other processes accept on the same sockets: one connection wakes one of them, in turns. Behind the last http_server_listen. */
+void http_server_share(struct http_server *s, bool shared);
 /* Closes the listening sockets. What still comes on open connections is handled, and its answer says "Connection: close".
  * Idle connections stay, because a request may be on its way to them: until http_server_close_idle. */
 void http_server_drain(struct http_server *s);

@@ -6,6 +6,7 @@
  * server_head.c the head of a request, through llhttp's callbacks
  * server_body.c its body: by length or in chunks, under the caps
  * server_reply.c answers and their order; server_request.c what handlers may ask of a request
+ * server_share.c accepting on sockets that other processes accept on too
  * server_timer.c deadlines; server_tls.c TLS between the socket and all of these
  *
  * A connection is destroyed in http_conn_settle and http_server_free alone; everybody else marks it doomed.
@@ -60,6 +61,7 @@ struct http_chunk { /* the decoder of chunked bodies */
 };
 
 struct http_stream; /* TLS of one connection */
+struct http_share;
 
 struct http_conn {
     ev_io io;
@@ -131,6 +133,7 @@ struct http_server {
     unsigned n_conns, open;
     unsigned n_listeners; /* that there ever were */
     bool paused, draining, closing_idle;
+    struct http_share *share; /* NULL: libev watches the listening sockets */
     int reserve_fd;
     double refused_log_at;
     struct http_conn *corked; /* its answers are gathered in batch */
@@ -138,6 +141,14 @@ struct http_server {
     struct http_header *spans; /* of the head being parsed; limits.headers of them */
     char *read_buf;
 };
+
+/* server.c: accepts at most so many */
+void http_server_accept(struct http_listener *l, int most);
+
+/* server_share.c: accepting beside other processes, on all listening sockets that there are; NULL: it cannot be (told). */
+struct http_share *http_share_new(struct http_server *s);
+void http_share_free(struct http_share *h);   /* NULL is fine */
+void http_share_resume(struct http_share *h); /* pause and rest are over */
 
 /* server_conn.c */
 void http_conn_new(const struct http_listener *l, int fd, const struct sockaddr *sa);

@@ -52,6 +52,7 @@ void front_listen(struct ingest *g)
         if (known && g->tls[i] != NULL)
             http_server_set_tls(g->server, i, g->tls[i]);
     }
+    http_server_share(g->server, g->conf->master.processes_ingest > 1);
     free(g->tls); /* the server has them */
     g->tls = NULL;
 }
@@ -85,6 +86,8 @@ int front_reload(struct ingest *g, const struct conf *old)
             }
         }
     }
+    if (g->listening && !bad)
+        http_server_share(g->server, now->master.processes_ingest > 1);
     free(fresh);
     return bad ? -1 : 0;
 }

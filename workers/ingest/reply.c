@@ -20,16 +20,16 @@
 
 static const struct {
     const char *metric, *text;
-    int status; /* 0: 503 */
+    int status;
 } busy[] = {
-    [REPLY_BUSY_EVENTS] = {"events", "too many events are waiting"},
-    [REPLY_BUSY_MEMORY] = {"memory", "no memory left for now"},
-    [REPLY_BUSY_TIMEOUT] = {"timeout", "not known to be stored in time"},
-    [REPLY_BUSY_NO_WORKER] = {"no_worker", "no worker to take events"},
-    [REPLY_BUSY_QUARANTINE] = {"quarantine", "the quarantine cannot take bad events"},
-    [REPLY_BUSY_DRAINING] = {"draining", "shutting down"},
-    [REPLY_BUSY_NO_DESTINATION] = {"no_destination", "no destination is configured"},
-    [REPLY_BUSY_REQUESTS] = {"requests", "too many requests are waiting"},
+    [REPLY_BUSY_EVENTS] = {"events", "too many events are waiting", 503},
+    [REPLY_BUSY_MEMORY] = {"memory", "no memory left for now", 503},
+    [REPLY_BUSY_TIMEOUT] = {"timeout", "not known to be stored in time", 503},
+    [REPLY_BUSY_NO_WORKER] = {"no_worker", "no worker to take events", 503},
+    [REPLY_BUSY_QUARANTINE] = {"quarantine", "the quarantine cannot take bad events", 503},
+    [REPLY_BUSY_DRAINING] = {"draining", "shutting down", 503},
+    [REPLY_BUSY_NO_DESTINATION] = {"no_destination", "no destination is configured", 503},
+    [REPLY_BUSY_REQUESTS] = {"requests", "too many requests are waiting", 503},
     [REPLY_BUSY_QUEUE_DEPTH] = {"queue_depth", "too much waits for a destination", 429},
     [REPLY_BUSY_REDIS_MEMORY] = {"redis_memory", "the store is nearly full", 429},
     [REPLY_BUSY_SPOOL] = {"spool", "the spool is nearly full", 429},
@@ -219,7 +219,7 @@ void reply_busy(struct ingest *g, struct http_request *r, struct source *s, enum
     snprintf(headers, sizeof headers, "Retry-After: %u\r\n", seconds > 0 ? seconds : retry_after(g));
     metric_add(metrics_series(child_metrics(g->child), METRIC_INGEST_BACKPRESSURE, busy[why].metric, NULL),
                1);
-    send_error(g, r, s, busy[why].status > 0 ? busy[why].status : 503, headers, busy[why].text);
+    send_error(g, r, s, busy[why].status, headers, busy[why].text);
 }
 
 void reply_health(struct ingest *g, struct http_request *r)
