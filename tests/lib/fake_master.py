@@ -72,7 +72,8 @@ class Reader:
             assert head == HEAD, "not a frame: %r" % self.buffer[:20]
             if len(self.buffer) < 5 + length:
                 break
-            kind, generation, *fields = msgpack.unpackb(self.buffer[5:5 + length], raw=False, strict_map_key=False)
+            kind, generation, *fields = msgpack.unpackb(self.buffer[5:5 + length], raw=False, strict_map_key=False,
+                                                          unicode_errors="surrogateescape")  # ids are bytes
             self.buffer = self.buffer[5 + length:]
             found.append(Message(NAMES.get(kind, str(kind)), generation, fields))
         return found

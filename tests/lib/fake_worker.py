@@ -51,4 +51,4 @@ class Worker:
 
 
 def events_of(batch):
-    return [json.loads(e) for e in batch.fields[5]]
+    return [json.loads(e) for e in next(f for f in batch.fields if isinstance(f, list))]  # flags may stand in front

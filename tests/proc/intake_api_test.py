@@ -202,7 +202,7 @@ def test_filled_in(intake):
              "sentAt": "2019-01-01T00:00:01.000Z", "channel": "x", "rudderId": "y"}
     assert i.event(body={"batch": [given]}) == given, "what is given stays"
     # the sender's clock is a day late: what counts is how long before the sending it happened
-    e = i.event(body={"batch": [dict(given, timestamp="")]})
+    e = i.event(body={"batch": [dict(given, messageId="m2", timestamp="")]})
     assert e["timestamp"] == "2019-12-31T23:59:59.000Z"
     e = i.event(body={"batch": [{"userId": "u", "timestamp": "2018-01-01T00:00:00Z"}]})
     assert e["originalTimestamp"] == e["timestamp"] == "2018-01-01T00:00:00Z"

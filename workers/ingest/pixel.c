@@ -25,11 +25,11 @@ struct pixel {
     char text[2 * TEXT_ROOM];
 };
 
-static const char *value_of(const struct pixel *p, const char *key)
+static const struct entry *entry_of(const struct pixel *p, const char *key)
 {
     for (size_t i = 0; i < p->n; i++)
         if (strcmp(p->entries[i].key, key) == 0)
-            return p->entries[i].value;
+            return &p->entries[i];
     return NULL;
 }
 
@@ -56,7 +56,7 @@ static int read_query(struct pixel *p, const char *query)
         char *value = key + 256;
         if (!http_query_next(&query, key, 256, value, room - 256))
             return 0;
-        if (strcmp(key, "writeKey") == 0 || !is_path(key) || value_of(p, key) != NULL)
+        if (strcmp(key, "writeKey") == 0 || !is_path(key) || entry_of(p, key) != NULL)
             continue; /* of parameters of one name the first counts */
         size_t len = strlen(key) + 1;
         memmove(key + len, value, strlen(value) + 1);
@@ -67,14 +67,14 @@ static int read_query(struct pixel *p, const char *query)
 
 static void add(struct pixel *p, const char *key, const char *value, bool literal)
 {
-    if (value_of(p, key) == NULL)
+    if (entry_of(p, key) == NULL)
         p->entries[p->n++] = (struct entry){key, value, literal};
 }
 
 static void add_members(struct pixel *p, const char *now)
 {
     add(p, "channel", "web", false);
-    if (value_of(p, "integrations") == NULL)
+    if (entry_of(p, "integrations") == NULL)
         add(p, "integrations.All", "true", true);
     add(p, "originalTimestamp", now, false);
     add(p, "sentAt", now, false);
@@ -122,7 +122,7 @@ static int put_object(const struct pixel *p, const unsigned char *at, size_t n, 
         bad |= buf_appendc(out, ':');
         if (n_inner > 0)
             bad |= put_object(p, inner, n_inner, from + len + 1, out);
-        else
+        else if (leaf != NULL)
             bad |=
                 leaf->literal ? buf_puts(out, leaf->value) : put_text(leaf->value, strlen(leaf->value), out);
     }
@@ -153,11 +153,10 @@ int pixel_write(const char *query, const char *type, bool is_segment, const char
     unsigned char at[ENTRIES];
     p.n = p.used = 0;
     if (read_query(&p, query) == 0) {
-        const char *data = is_segment ? value_of(&p, "data") : NULL;
-        if (data != NULL && put_base64(data, out) == 0)
+        const struct entry *data = is_segment ? entry_of(&p, "data") : NULL;
+        if (data != NULL && put_base64(data->value, out) == 0)
             return 0;
-        for (size_t i = 0; i < p.n; i++) {
-            struct entry *e = &p.entries[i];
+        for (struct entry *e = p.entries; e < p.entries + p.n; e++) {
             size_t len = strlen(e->value);
             if (strcmp(e->key, "anonymousId") == 0 && len >= 2 && e->value[0] == '"' &&
                 e->value[len - 1] == '"') {
@@ -167,8 +166,8 @@ int pixel_write(const char *query, const char *type, bool is_segment, const char
             if (strcmp(e->key, "name") == 0 && len == 0 && strcmp(type, "page") == 0)
                 e->value = "Unknown Page";
         }
-        const char *event = value_of(&p, "event");
-        bool nameless = strcmp(type, "track") == 0 && event != NULL && event[0] == '\0';
+        const struct entry *event = entry_of(&p, "event");
+        bool nameless = strcmp(type, "track") == 0 && event != NULL && event->value[0] == '\0';
         if (!is_segment)
             add_members(&p, now);
         for (size_t i = 0; i < p.n; i++)
