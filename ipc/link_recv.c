@@ -179,6 +179,11 @@ static void dispatch(struct link_recv *l, const unsigned char *body, size_t len)
     } else if (m.type == MSG_FOLLOW) {
         if (l->events->follow != NULL)
             l->events->follow(l, &m.u.follow, l->arg);
+    } else if (m.type == MSG_HELD) {
+        if (l->events->held == NULL)
+            gone(l, EPROTO, "HELD, but nothing is held here");
+        else
+            l->events->held(l, m.u.held.queue, m.u.held.number, l->arg);
     } else if (l->in_hand >= l->granted_most) {
         gone(l, EPROTO, "more batches than were granted");
     } else {
@@ -315,16 +320,37 @@ void link_recv_leave(struct link_recv *l)
     flush_soon(l);
 }
 
+static void tell(struct link_recv *l, const struct msg *m)
+{
+    if (l->freed || l->acks_dead)
+        return;
+    pack(l, m);
+    flush_soon(l);
+}
+
+void link_recv_hold(struct link_recv *l, const char *queue, bool held, uint32_t number)
+{
+    struct msg m = {.type = MSG_HOLD, .generation = l->generation};
+    str_copy(m.u.hold.queue, queue, sizeof m.u.hold.queue);
+    m.u.hold.held = held;
+    m.u.hold.number = number;
+    tell(l, &m);
+}
+
+void link_recv_fill(struct link_recv *l, uint64_t bytes, uint64_t max_bytes, bool listed)
+{
+    tell(l, &(struct msg){.type = MSG_FILL,
+                          .generation = l->generation,
+                          .u.fill = {.bytes = bytes, .max_bytes = max_bytes, .listed = listed}});
+}
+
 static void answer(struct link_recv *l, const struct msg *m)
 {
     if (l->freed)
         return;
     ASSERT(l->in_hand > 0);
     l->in_hand--;
-    if (l->acks_dead)
-        return;
-    pack(l, m);
-    flush_soon(l);
+    tell(l, m);
 }
 
 void link_recv_stored(struct link_recv *l, const char *id, bool duplicate)

@@ -18,6 +18,8 @@ struct link_recv;
 struct link_recv_events {
     /* A checked batch; it points into the link's buffer and is valid during the call only. */
     void (*batch)(struct link_recv *l, const struct msg_batch *b, void *arg);
+    /* The sender heeds the HOLD of this number; NULL: a protocol error. */
+    void (*held)(struct link_recv *l, const char *queue, uint32_t number, void *arg);
     void (*end)(struct link_recv *l, void *arg); /* END came: nothing more will */
     /* EOF or a broken stream (error 0, EPROTO, errno). Called once. The owner frees the link (later is fine: answers
      * to a gone link are dropped). */
@@ -44,6 +46,9 @@ void link_recv_delivered(struct link_recv *l, const char *id, enum msg_outcome o
                          const char *why);
 /* What this worker knows of its Redis; sent with the answers of this turn. */
 void link_recv_pressure(struct link_recv *l, const struct msg_pressure *p);
+/* Of the spool alone: HOLD and FILL (see msg.def), in the order of the calls and of the answers. */
+void link_recv_hold(struct link_recv *l, const char *queue, bool held, uint32_t number);
+void link_recv_fill(struct link_recv *l, uint64_t bytes, uint64_t max_bytes, bool listed);
 /* The worker wants to go: no credit, and the sender is asked for its END; once that has come and everything is
  * answered and flushed, freeing the link is an orderly end that costs no batch a try. */
 void link_recv_leave(struct link_recv *l);

@@ -46,7 +46,7 @@ struct link_send {
     uint32_t credit_batches;
     uint64_t credit_bytes;
     struct frame_reader reader;
-    struct buf follows; /* frames of FOLLOW that are not in the pipe */
+    struct buf follows; /* frames of FOLLOW and HELD that are not in the pipe */
     bool follow_cut;    /* of the first of them a part is */
     bool ending, ended; /* END is to be sent; is wholly in the pipe */
     size_t end_at;
@@ -315,6 +315,11 @@ static void dispatch(struct link_send *l, const unsigned char *body, size_t len)
     } else if (m.type == MSG_PRESSURE) {
         if (l->events->pressure != NULL)
             l->events->pressure(l, &m.u.pressure, l->arg);
+    } else if (m.type == MSG_HOLD || m.type == MSG_FILL) {
+        if (l->events->told == NULL)
+            gone(l, "it is told what only a spool tells", true);
+        else
+            l->events->told(l, &m, l->arg);
     } else if (m.type == MSG_LEAVE) {
         link_send_end(l);
     } else if (m.type == MSG_DELIVERED) {
@@ -463,6 +468,20 @@ bool link_send_follow(struct link_send *l, const char *id, const char *queue)
         return false;
     flush_soon(l);
     return true;
+}
+
+void link_send_held(struct link_send *l, const char *queue, uint32_t number)
+{
+    struct msg m = {.type = MSG_HELD, .generation = l->generation};
+    if (l->write_dead || l->is_gone || l->freed || l->ended)
+        return;
+    str_copy(m.u.held.queue, queue, sizeof m.u.held.queue);
+    m.u.held.number = number;
+    if (msg_pack(&l->follows, &m) < 0) {
+        gone(l, "no memory for an answer to it", true);
+        return;
+    }
+    flush_soon(l);
 }
 
 void link_send_end(struct link_send *l)

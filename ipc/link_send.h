@@ -43,6 +43,8 @@ struct link_send_events {
     void (*stored)(struct link_send *l, struct link_batch *b, bool duplicate, void *arg);
     void (*refused)(struct link_send *l, struct link_batch *b, bool temporary, uint32_t retry_after_ms,
                     const char *why, void *arg);
+    /* Of a spool: HOLD or FILL; NULL: such a message is a broken stream. */
+    void (*told)(struct link_send *l, const struct msg *m, void *arg);
     /* More room than before (credit came, a batch was answered); at most once per read of acks. Puts made here are
      * written at the end of the loop turn, so there is no recursion. */
     void (*ready)(struct link_send *l, void *arg);
@@ -73,6 +75,8 @@ bool link_send_follow(struct link_send *l, const char *id, const char *queue);
 /* Sends END behind what was put; answers are still awaited, then gone comes. Done by itself when the worker says
  * LEAVE (ready is not called any more; gone follows). */
 void link_send_end(struct link_send *l);
+/* Answers a HOLD. */
+void link_send_held(struct link_send *l, const char *queue, uint32_t number);
 /* fn("batch", id) of everything in flight; reads only. */
 void link_send_each(const struct link_send *l, void (*fn)(const char *what, const char *id));
 size_t link_send_in_flight(const struct link_send *l); /* batches */

@@ -180,6 +180,15 @@ struct msg_pressure {
         uint64_t jobs;
     } queues[MSG_PRESSURE_MAX];
 };
+struct msg_hold { /* HOLD, HELD */
+    char queue[MSG_QUEUE_MAX];
+    bool held;       /* not in HELD */
+    uint32_t number; /* ever rising */
+};
+struct msg_fill {
+    uint64_t bytes, max_bytes;
+    bool listed;
+};
 
 struct msg {
     enum msg_type type;
@@ -212,6 +221,9 @@ struct msg {
         struct msg_follow follow;
         struct msg_delivered delivered;
         struct msg_credit credit;
+        struct msg_hold hold;
+        struct msg_hold held;
+        struct msg_fill fill;
         struct msg_stored stored;
         struct msg_refused refused;
         struct msg_pressure pressure;

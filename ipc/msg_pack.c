@@ -242,6 +242,26 @@ void msg_pack_reloaded(struct msg_out *o, const struct msg *m)
     put_text(o, m->u.reloaded.text);
 }
 
+void msg_pack_hold(struct msg_out *o, const struct msg *m)
+{
+    put_text(o, m->u.hold.queue);
+    put_bool(o, m->u.hold.held);
+    put_number(o, m->u.hold.number);
+}
+
+void msg_pack_fill(struct msg_out *o, const struct msg *m)
+{
+    put_number(o, m->u.fill.bytes);
+    put_number(o, m->u.fill.max_bytes);
+    put_bool(o, m->u.fill.listed);
+}
+
+void msg_pack_held(struct msg_out *o, const struct msg *m)
+{
+    put_text(o, m->u.held.queue);
+    put_number(o, m->u.held.number);
+}
+
 /* Batches go by msg_pack_batch_head; msg_pack refuses them before it comes here. */
 void msg_pack_batch(struct msg_out *o, const struct msg *m)
 {

@@ -222,6 +222,26 @@ bool msg_parse_reloaded(struct mpwalk *w, struct msg *m, const char **why)
                    "RELOADED: wrong field", why);
 }
 
+bool msg_parse_hold(struct mpwalk *w, struct msg *m, const char **why)
+{
+    struct msg_hold *h = &m->u.hold;
+    return verdict(text(w, h->queue, sizeof h->queue) && flag(w, &h->held) && number(w, &h->number),
+                   "HOLD: wrong field", why);
+}
+
+bool msg_parse_fill(struct mpwalk *w, struct msg *m, const char **why)
+{
+    struct msg_fill *f = &m->u.fill;
+    return verdict(big(w, &f->bytes) && big(w, &f->max_bytes) && flag(w, &f->listed), "FILL: wrong field",
+                   why);
+}
+
+bool msg_parse_held(struct mpwalk *w, struct msg *m, const char **why)
+{
+    struct msg_hold *h = &m->u.held;
+    return verdict(text(w, h->queue, sizeof h->queue) && number(w, &h->number), "HELD: wrong field", why);
+}
+
 bool msg_parse_batch(struct mpwalk *w, struct msg *m, const char **why)
 {
     struct msg_batch *b = &m->u.batch;

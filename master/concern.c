@@ -7,6 +7,7 @@
 #define INGEST   CONCERN_BIT(KIND_INGEST)
 #define DELIVERY CONCERN_BIT(KIND_DELIVERY)
 #define CONSOLE  CONCERN_BIT(KIND_CONSOLE)
+#define SPOOL    CONCERN_BIT(KIND_SPOOL)
 #define PROGRAM  CONCERN_BIT(KIND_PROGRAM)
 #define ALL      (CONCERN_BIT(KIND_COUNT) - 1)
 
@@ -21,22 +22,28 @@ static const struct {
     {"master.restart", 0}, /* the master's own affairs */
     {"master.memory.ingest", INGEST},
     {"master.memory.delivery", DELIVERY},
+    {"master.memory.spool", SPOOL},
     {"master.memory.console", CONSOLE},
-    {"master.seccomp", INGEST | DELIVERY | CONSOLE},
-    {"master.landlock", INGEST | DELIVERY | CONSOLE},
+    {"master.seccomp", INGEST | DELIVERY | SPOOL | CONSOLE},
+    {"master.landlock", INGEST | DELIVERY | SPOOL | CONSOLE},
     {"ingest", INGEST},
     {"ingest.listeners", INGEST},
+    {"ingest.backpressure", INGEST | SPOOL},
     {"sources", INGEST | DELIVERY},
-    {"quarantine", INGEST},
+    {"spool", INGEST | DELIVERY | SPOOL},
+    {"quarantine", INGEST | SPOOL},
     {"redis", DELIVERY},
     {"redis.managed", PROGRAM},
     {"queue", DELIVERY},
+    {"queue.is_multi_processor", DELIVERY | SPOOL},
+    {"queue.ordering", DELIVERY | SPOOL},
+    {"queue.partitions", DELIVERY | SPOOL},
     {"delivery", DELIVERY},
-    {"destinations", INGEST | DELIVERY},
+    {"destinations", INGEST | DELIVERY | SPOOL},
     {"destinations[]", DELIVERY}, /* how it delivers; where its batches go is ingest's affair too: */
-    {"destinations[].is_multi_processor", INGEST | DELIVERY},
-    {"destinations[].ordering", INGEST | DELIVERY},
-    {"destinations[].partitions", INGEST | DELIVERY},
+    {"destinations[].is_multi_processor", INGEST | DELIVERY | SPOOL},
+    {"destinations[].ordering", INGEST | DELIVERY | SPOOL},
+    {"destinations[].partitions", INGEST | DELIVERY | SPOOL},
     {"routes", INGEST},
     {"subscriptions", DELIVERY},
     {"takeover", DELIVERY},

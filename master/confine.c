@@ -39,6 +39,8 @@ static const struct {
     [KIND_PROGRAM] = {offsetof(struct conf_master, users_program), -1},
     [KIND_DELIVERY] = {offsetof(struct conf_master, users_delivery),
                        offsetof(struct conf_master, memory_delivery_bytes)},
+    [KIND_SPOOL] = {offsetof(struct conf_master, users_spool),
+                    offsetof(struct conf_master, memory_spool_bytes)},
     [KIND_CONSOLE] = {offsetof(struct conf_master, users_console),
                       offsetof(struct conf_master, memory_console_bytes)},
     [KIND_INGEST] = {offsetof(struct conf_master, users_ingest),
@@ -129,6 +131,7 @@ int confine_start(struct master *m, enum exitcode *code)
         return 0;
     const struct confine_owners owners = {
         .ingest = c->changes[KIND_INGEST] ? &c->users[KIND_INGEST] : NULL,
+        .spool = c->changes[KIND_SPOOL] ? &c->users[KIND_SPOOL] : NULL,
         .delivery = c->changes[KIND_DELIVERY] ? &c->users[KIND_DELIVERY] : NULL,
         .program = c->changes[KIND_PROGRAM] ? &c->users[KIND_PROGRAM] : NULL};
     if (confine_dirs_give(m->conf, &owners) < 0) {

@@ -126,7 +126,12 @@ int confine_dirs_give(const struct conf *c, const struct confine_owners *o)
     if (let_pass(c->node.run_dir) < 0 || let_pass(c->node.state_dir) < 0)
         return -1;
     if (o->ingest != NULL &&
-        give_folder(conf_state_path(c, "quarantine", path, sizeof path), o->ingest, o->ingest->gid, 0700) < 0)
+        give_folder(conf_state_path(c, "quarantine", path, sizeof path), o->ingest, o->ingest->gid, 0711) < 0)
+        return -1;
+    if (o->spool != NULL &&
+        (give_folder(conf_state_path(c, "spool", path, sizeof path), o->spool, o->spool->gid, 0700) < 0 ||
+         give_folder(conf_state_path(c, "quarantine/spool.0", path, sizeof path), o->spool, o->spool->gid,
+                     0700) < 0))
         return -1;
     return give_redis(c, o);
 }

@@ -1,7 +1,8 @@
 /* confine_dirs - the folders of an instance whose children are not its master's user: each owns what it writes.
  *
  *   state_dir              master, others may pass     node
- *   state_dir/quarantine   ingest, 0700
+ *   state_dir/quarantine   ingest, 0711; spool.0 in it: spool, 0700
+ *   state_dir/spool        spool, 0700
  *   state_dir/redis        program, 0700               and state_dir/redis.lock
  *   run_dir                master, others may pass     lock, control.sock (the master's alone), redis.sock -> redis/sock
  *   run_dir/redis          program, group of delivery  sock
@@ -15,7 +16,7 @@
 #include "common/conf/conf.h"
 
 struct confine_owners { /* NULL: it stays the master's user */
-    const struct user *ingest, *delivery, *program;
+    const struct user *ingest, *delivery, *spool, *program;
 };
 
 /* 0, or -1 (told). */

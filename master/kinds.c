@@ -37,6 +37,12 @@ static unsigned count_ingest(const struct conf *c, unsigned cpus)
     return (unsigned)c->master.processes_ingest;
 }
 
+static unsigned count_spool(const struct conf *c, unsigned cpus)
+{
+    (void)cpus;
+    return conf_spool_processes(c);
+}
+
 static unsigned count_console(const struct conf *c, unsigned cpus)
 {
     (void)cpus;
@@ -51,22 +57,30 @@ const struct kind kinds[KIND_COUNT] = {
                       .same = same_program,
                       .max = 1 + CONF_PROGRAMS_MAX,
                       .start_stage = 0,
-                      .stop_stage = 3,
+                      .stop_stage = 4,
                       .exclusive = true},
     [KIND_DELIVERY] = {.name = "delivery",
                        .entry = delivery_main,
                        .count = conf_delivery_processes,
                        .max = 64,
                        .start_stage = 1,
-                       .stop_stage = 1,
+                       .stop_stage = 2,
                        .receives = true,
                        .hands_back = true},
+    [KIND_SPOOL] = {.name = "spool",
+                    .entry = spool_main,
+                    .count = count_spool,
+                    .max = 1,
+                    .start_stage = 1,
+                    .stop_stage = 1,
+                    .sends = true,
+                    .receives = true},
     [KIND_CONSOLE] = {.name = "console",
                       .entry = console_main,
                       .count = count_console,
                       .max = 1,
                       .start_stage = 1,
-                      .stop_stage = 2,
+                      .stop_stage = 3,
                       .listen = KIND_LISTEN_CONSOLE,
                       .hears_health = true,
                       .hears_metrics = true},

@@ -91,7 +91,7 @@ void peer_introduce_all(struct master *m)
         if (!a->kind->sends ||
             (a->state != SLOT_UP && (a->state != SLOT_DRAIN || a->n_linked == 0 || a->chan == NULL)))
             continue;
-        list_foreach(b, &m->slots, struct slot, link) if (b->kind->receives && b->state == SLOT_UP &&
+        list_foreach(b, &m->slots, struct slot, link) if (b->kind->receives && b->kind != a->kind && b->state == SLOT_UP &&
                                                           !is_linked(a, b->generation)) introduce(a, b);
     }
 }

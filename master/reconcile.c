@@ -17,7 +17,7 @@
 #include "master/sd.h"
 #include "master/state.h"
 
-#define STAGES 4
+#define STAGES 5
 
 /* ------------------------------------------------------------------ looking */
 

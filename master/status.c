@@ -154,6 +154,25 @@ static json_t *routes_json(const struct master *m)
     return list;
 }
 
+/* NULL: there is none. */
+static json_t *spool_json(const struct master *m)
+{
+    if (conf_spool_processes(m->conf) == 0)
+        return NULL;
+    json_t *o = json_object();
+    json_object_set_new(o, "batches", integer((uint64_t)metrics_value(m->sum, METRIC_SPOOL_HELD, NULL)));
+    json_object_set_new(o, "bytes", integer((uint64_t)metrics_value(m->sum, METRIC_SPOOL_BYTES, NULL)));
+    json_object_set_new(o, "fill", json_real(metrics_value(m->sum, METRIC_SPOOL_FILL, NULL)));
+    json_object_set_new(o, "oldest_ms",
+                        integer((uint64_t)(metrics_value(m->sum, METRIC_SPOOL_OLDEST, NULL) * 1e3)));
+    json_object_set_new(o, "taken", count(m, METRIC_SPOOL_BATCHES, "taken", NULL));
+    json_object_set_new(o, "forwarded",
+                        integer((uint64_t)(metrics_value(m->sum, METRIC_SPOOL_BATCHES, "forwarded", NULL) +
+                                           metrics_value(m->sum, METRIC_SPOOL_BATCHES, "duplicate", NULL))));
+    json_object_set_new(o, "corrupt_records", count(m, METRIC_SPOOL_CORRUPT, "", NULL));
+    return o;
+}
+
 static json_t *delivery_json(const struct master *m)
 {
     json_t *o = json_object();
@@ -266,6 +285,9 @@ json_t *status_json(const struct master *m)
     json_object_set_new(o, "scale", scale_json(m));
     json_object_set_new(o, "ingest", ingest_json(m));
     json_object_set_new(o, "routes", routes_json(m));
+    json_t *spool = spool_json(m);
+    if (spool != NULL)
+        json_object_set_new(o, "spool", spool);
     json_object_set_new(o, "delivery", delivery_json(m));
     json_object_set_new(o, "queues", queues_json(m));
     json_object_set_new(o, "upgrade", upgrade_json(m));

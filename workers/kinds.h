@@ -4,6 +4,7 @@
 
 int ingest_main(unsigned slot, char **argv);
 int delivery_main(unsigned slot, char **argv);
+int spool_main(unsigned slot, char **argv);
 int program_main(unsigned slot, char **argv);
 int console_main(unsigned slot, char **argv);
 

@@ -17,7 +17,7 @@
 struct paths {
     const char *read[PATHS_MAX], *write[PATHS_MAX];
     size_t n_read, n_write;
-    char quarantine[PATH_MAX];
+    char quarantine[PATH_MAX], spool[PATH_MAX];
 };
 
 static void may(const char **list, size_t *n, const char *path)
@@ -50,6 +50,13 @@ static void find_paths(enum sandbox_kind kind, const struct conf *c, struct path
             may(p->read, &p->n_read, network[i]);
         may(p->read, &p->n_read, getenv("SSL_CERT_FILE"));
         may(p->read, &p->n_read, getenv("SSL_CERT_DIR"));
+    }
+    if (kind == SANDBOX_SPOOL) {
+        (void)fd_make_dirs(conf_state_path(c, "spool", p->spool, sizeof p->spool), 0700);
+        may(p->write, &p->n_write, p->spool);
+        (void)fd_make_dirs(conf_state_path(c, "quarantine/spool.0", p->quarantine, sizeof p->quarantine),
+                           0700);
+        may(p->write, &p->n_write, p->quarantine);
     }
     if (kind == SANDBOX_INGEST) {
         (void)fd_make_dirs(conf_state_path(c, "quarantine", p->quarantine, sizeof p->quarantine), 0700);

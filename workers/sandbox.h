@@ -19,6 +19,7 @@ enum sandbox_kind {
     SANDBOX_INGEST = 1,
     SANDBOX_DELIVERY = 2,
     SANDBOX_CONSOLE = 4,
+    SANDBOX_SPOOL = 8,
     SANDBOX_TEST = 128,
 };
 

@@ -212,10 +212,11 @@ static int rule_LEAK_CHECK_TRACE(scmp_filter_ctx f, int nr)
 
 /* ---- the table */
 
-#define ALL      (SANDBOX_INGEST | SANDBOX_DELIVERY | SANDBOX_CONSOLE)
+#define ALL      (SANDBOX_INGEST | SANDBOX_DELIVERY | SANDBOX_CONSOLE | SANDBOX_SPOOL)
 #define INGEST   SANDBOX_INGEST
 #define DELIVERY SANDBOX_DELIVERY
 #define CONSOLE  SANDBOX_CONSOLE
+#define SPOOL    SANDBOX_SPOOL
 #define TEST     SANDBOX_TEST
 
 static const struct {

@@ -140,6 +140,10 @@ static void check_pairs(struct conf_layers *l, const struct conf *c)
         {"master", "autoscale.min", "master", "autoscale.max",
          m->autoscale_max == 0 || m->autoscale_min <= m->autoscale_max,
          "autoscale.min must be at most autoscale.max"},
+        {"spool", "after", "ingest", "ack_timeout", c->spool.after_ms <= in->ack_timeout_ms / 2,
+         "spool.after must be at most half of ingest.ack_timeout, or requests would end before the spool has them"},
+        {"spool", "segment", "spool", "max_size", c->spool.segment_bytes <= c->spool.max_size_bytes,
+         "spool.segment must be at most spool.max_size"},
         {"redis", "reconnect.min", "redis", "reconnect.max",
          c->redis.reconnect_min_ms <= c->redis.reconnect_max_ms,
          "reconnect.min must be at most reconnect.max"},
@@ -194,6 +198,7 @@ static void check_users(struct conf_layers *l, const struct conf *c)
     } users[] = {{"user", m->user},
                  {"users.ingest", m->users_ingest},
                  {"users.delivery", m->users_delivery},
+                 {"users.spool", m->users_spool},
                  {"users.console", m->users_console},
                  {"users.program", m->users_program}};
     struct user found;
@@ -201,8 +206,8 @@ static void check_users(struct conf_layers *l, const struct conf *c)
     for (size_t i = 0; l->r->expand && i < sizeof users / sizeof *users; i++)
         if (users[i].text[0] != '\0' && user_find(users[i].text, &found, why, sizeof why) < 0)
             tell(l, "master", users[i].row, why);
-    const uint64_t limits[] = {m->memory_ingest_bytes, m->memory_delivery_bytes, m->memory_console_bytes};
-    static const char *const rows[] = {"memory.ingest", "memory.delivery", "memory.console"};
+    const uint64_t limits[] = {m->memory_ingest_bytes, m->memory_delivery_bytes, m->memory_spool_bytes, m->memory_console_bytes};
+    static const char *const rows[] = {"memory.ingest", "memory.delivery", "memory.spool", "memory.console"};
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
         if (limits[i] != 0 && limits[i] < MEMORY_LEAST)
             tell(l, "master", rows[i], "must be 0 (no limit) or at least 32MiB");

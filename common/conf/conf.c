@@ -96,6 +96,11 @@ unsigned conf_delivery_processes(const struct conf *c, unsigned cpus)
     return cpus < 1 ? 1 : cpus > MOST ? MOST : cpus;
 }
 
+unsigned conf_spool_processes(const struct conf *c)
+{
+    return c->spool.enabled && c->redis.mode != CONF_REDIS_NONE ? (unsigned)c->master.processes_spool : 0;
+}
+
 char *conf_run_path(const struct conf *c, const char *name, char *dst, size_t size)
 {
     snprintf(dst, size, "%s/%s", c->node.run_dir, name);

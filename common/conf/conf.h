@@ -40,6 +40,7 @@ enum conf_source_ack { CONF_SOURCE_ACK_INHERIT, CONF_SOURCE_ACK_OWN };
 enum conf_compat { CONF_COMPAT_RUDDERSTACK, CONF_COMPAT_SEGMENT };
 enum conf_bad_event { CONF_BAD_EVENT_QUARANTINE, CONF_BAD_EVENT_REJECT };
 enum conf_unrouted { CONF_UNROUTED_DROP, CONF_UNROUTED_QUARANTINE };
+enum conf_on_full { CONF_ON_FULL_REJECT, CONF_ON_FULL_WAIT };
 enum conf_redis_mode { CONF_REDIS_MANAGED, CONF_REDIS_STANDALONE, CONF_REDIS_NONE };
 enum conf_fsync { CONF_FSYNC_ALWAYS, CONF_FSYNC_EVERYSEC, CONF_FSYNC_NO };
 enum conf_backoff { CONF_BACKOFF_EXPONENTIAL, CONF_BACKOFF_FIXED };
@@ -104,6 +105,9 @@ struct conf_source {
 struct conf_quarantine {
 #include "common/conf/quarantine.def"
 };
+struct conf_spool {
+#include "common/conf/spool.def"
+};
 struct conf_redis {
 #include "common/conf/redis.def"
 };
@@ -140,6 +144,7 @@ struct conf {
     struct conf_node node;
     struct conf_master master;
     struct conf_ingest ingest; /* without its listeners, which stand below */
+    struct conf_spool spool;
     struct conf_quarantine quarantine;
     struct conf_redis redis;
     struct conf_queue queue;
@@ -247,6 +252,7 @@ const struct conf_program *conf_program_of_slot(const struct conf *c,
 /* "redis", the program's id, or NULL: this slot is empty. */
 const char *conf_program_slot_name(const struct conf *c, unsigned slot);
 bool conf_program_slot_differs(const struct conf *a, const struct conf *b, unsigned slot);
+unsigned conf_spool_processes(const struct conf *c); /* 0 or 1 */
 /* Processes of delivery: "auto" is the number of CPUs that may be used (common/base/cpus.h), at most 64. */
 unsigned conf_delivery_processes(const struct conf *c, unsigned cpus);
 /* Files of the instance: run_dir/control.sock, run_dir/redis.sock, ... Returns dst. */

@@ -68,6 +68,11 @@ static const struct conf_row quarantine_rows[] = {
 #include "common/conf/quarantine.def"
 };
 #undef SECTION
+#define SECTION conf_spool
+static const struct conf_row spool_rows[] = {
+#include "common/conf/spool.def"
+};
+#undef SECTION
 #define SECTION conf_redis
 static const struct conf_row redis_rows[] = {
 #include "common/conf/redis.def"
@@ -136,6 +141,7 @@ const struct conf_section conf_sections[CONF_SECTIONS] = {
     PLAIN(ingest),
     LIST("ingest.listeners", listener, listeners),
     LIST("sources", source, sources),
+    PLAIN(spool),
     PLAIN(quarantine),
     PLAIN(redis),
     PLAIN(queue),

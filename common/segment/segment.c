@@ -35,6 +35,7 @@ struct segment {
     int fd;
     bool fresh; /* the open file's name is not known to be on disk */
     uint64_t bytes, damaged;
+    uint32_t last_number, last_offset, last_removed;
     struct segment_sync *sync;
     ev_timer expire;
 };
@@ -120,7 +121,7 @@ static int load(struct segment *s)
         add_file(s, numbers[i], (uint64_t)st.st_size, last_ms);
     }
     free(numbers);
-    return s->n_files > 0 ? salvage(s) : 0;
+    return s->n_files > 0 && !s->o.keep_old ? salvage(s) : 0;
 }
 
 static void close_current(struct segment *s)
@@ -170,7 +171,7 @@ static int start_helper(struct segment *s)
 {
     if (s->loop == NULL)
         return 0;
-    s->sync = segment_sync_new(s->loop, seam.sync, s->dir_fd, broken, s);
+    s->sync = segment_sync_new(s->loop, seam.sync, s->dir_fd, s->o.sync_interval_ms, broken, s);
     if (s->sync == NULL)
         return -1;
     if (s->o.max_age_ms > 0) {
@@ -261,7 +262,8 @@ static int current(struct segment *s)
         close_current(s);
     if (s->fd >= 0)
         return 0;
-    uint32_t number = s->n_files > 0 ? s->files[s->n_files - 1].number + 1 : 1;
+    uint32_t before = s->n_files > 0 ? s->files[s->n_files - 1].number : 0;
+    uint32_t number = (before > s->last_removed ? before : s->last_removed) + 1;
     char name[SEGMENT_FILE_NAME];
     int fd = openat(s->dir_fd, segment_file_name(number, name),
                     O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
@@ -340,6 +342,8 @@ int segment_appendv(struct segment *s, const struct iovec *pieces, size_t n, seg
     if (write_record(s, iov, (int)n + 1, len + sizeof head) < 0)
         return -1;
     struct file *f = &s->files[s->n_files - 1];
+    s->last_number = f->number;
+    s->last_offset = (uint32_t)f->bytes;
     f->bytes += len + sizeof head;
     f->last_ms = now;
     s->bytes += len + sizeof head;
@@ -355,6 +359,47 @@ int segment_append(struct segment *s, const void *data, size_t len, segment_sync
 {
     struct iovec piece = {(void *)(uintptr_t)data, len};
     return segment_appendv(s, &piece, 1, fn, arg);
+}
+
+void segment_last(const struct segment *s, uint32_t *number, uint32_t *offset)
+{
+    *number = s->last_number;
+    *offset = s->last_offset;
+}
+
+void segment_rotate(struct segment *s)
+{
+    close_current(s);
+}
+
+uint32_t segment_current(const struct segment *s)
+{
+    return s->fd >= 0 ? s->files[s->n_files - 1].number : 0;
+}
+
+int segment_remove(struct segment *s, uint32_t number)
+{
+    char name[SEGMENT_FILE_NAME];
+    for (size_t i = 0; i < s->n_files; i++) {
+        if (s->files[i].number != number)
+            continue;
+        s->bytes -= s->files[i].bytes;
+        s->last_removed = number > s->last_removed ? number : s->last_removed;
+        memmove(s->files + i, s->files + i + 1, (s->n_files - i - 1) * sizeof *s->files);
+        s->n_files--;
+        break;
+    }
+    return unlinkat(s->dir_fd, segment_file_name(number, name), 0);
+}
+
+int segment_load(const struct segment *s, uint32_t number, unsigned char **data, size_t *len)
+{
+    return read_file(s->dir_fd, number, data, len);
+}
+
+int segment_dir(const struct segment *s)
+{
+    return s->dir_fd;
 }
 
 uint64_t segment_bytes(const struct segment *s)

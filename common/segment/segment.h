@@ -1,6 +1,6 @@
 /* segment - append-only files of CRC32C'd records, fsync'ed by a helper thread, salvaged after a crash.
  *
- * The quarantine stands on it. A store is a folder of files NNNNNNNN.seg; each record is a head {magic, length,
+ * The quarantine and the spool stand on it. A store is a folder of files NNNNNNNN.seg; each record is a head {magic, length,
  * wall_ms, CRC32C of all} and its bytes. A record is durable when its callback has been called. On opening, the last
  * file is cut behind its last good record; a damaged record in the middle is skipped and counted, never fatal.
  * One process writes a folder (flock).
@@ -9,6 +9,7 @@
 #define DRAY_COMMON_SEGMENT_SEGMENT_H
 
 #include <ev.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -23,6 +24,9 @@ struct segment_options {
     uint64_t max_bytes;     /* of all files: above it segment_append fails with ENOSPC */
     uint64_t max_age_ms;    /* whole files older than that are removed; 0 = never */
     size_t record_max;
+    uint64_t sync_interval_ms; /* shortest time between two fsyncs, so that more share one; 0 = none */
+    /* Files of an earlier run are neither repaired nor gone on with: the caller reads them, and removes files. */
+    bool keep_old;
 };
 
 struct segment;
@@ -41,6 +45,18 @@ void segment_close(struct segment *s); /* waits for what is being synced; callba
 int segment_append(struct segment *s, const void *data, size_t len, segment_synced_fn fn, void *arg);
 /* The same for a record in up to SEGMENT_PIECES pieces. */
 int segment_appendv(struct segment *s, const struct iovec *pieces, size_t n, segment_synced_fn fn, void *arg);
+/* Where the record that was appended last begins. */
+void segment_last(const struct segment *s, uint32_t *number, uint32_t *offset);
+/* The file being written is closed: the next record begins another. What is being synced still is. */
+void segment_rotate(struct segment *s);
+/* The number of the file being written; 0: none is. */
+uint32_t segment_current(const struct segment *s);
+/* Removes a file that is not being written. -1 with errno; it is not the store's any more, even so. */
+int segment_remove(struct segment *s, uint32_t number);
+/* The bytes of a file, malloc'ed. -1 with errno. */
+int segment_load(const struct segment *s, uint32_t number, unsigned char **data, size_t *len);
+/* The folder, for what else its owner keeps there. */
+int segment_dir(const struct segment *s);
 uint64_t segment_bytes(const struct segment *s);
 uint64_t segment_damaged(const struct segment *s); /* records skipped or cut in the last file when opening */
 /* Removes whole files older than max_age_ms; done by itself at every append and, with a loop, once a minute. */

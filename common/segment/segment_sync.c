@@ -9,8 +9,10 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/list.h"
 #include "common/base/mem.h"
 
@@ -32,6 +34,7 @@ struct segment_sync {
     ev_async wake;
     segment_sync_fn sync;
     int dir_fd;
+    uint64_t interval_us, began_us; /* of the last one */
     void (*broken)(int fd, void *arg);
     void *arg;
     pthread_t thread;
@@ -50,6 +53,21 @@ static int sync_job(struct segment_sync *y, struct job *j)
     return 0;
 }
 
+/* The mutex is held. false: now; true: it was given up meanwhile. */
+static bool wait_for_company(struct segment_sync *y)
+{
+    uint64_t now = clock_mono_us(), due = y->began_us + y->interval_us;
+    if (y->interval_us == 0 || y->end || y->began_us == 0 || now >= due) {
+        y->began_us = now;
+        return false;
+    }
+    pthread_mutex_unlock(&y->mutex);
+    struct timespec ts = {(time_t)((due - now) / 1000000), (long)((due - now) % 1000000) * 1000};
+    nanosleep(&ts, NULL);
+    pthread_mutex_lock(&y->mutex);
+    return true;
+}
+
 static void *run(void *arg)
 {
     struct segment_sync *y = arg;
@@ -62,6 +80,8 @@ static void *run(void *arg)
             pthread_cond_wait(&y->more, &y->mutex);
             continue;
         }
+        if (wait_for_company(y)) /* the job may have grown, or others stand before it: look again */
+            continue;
         list_remove(&j->link);
         pthread_mutex_unlock(&y->mutex);
         j->error = sync_job(y, j);
@@ -103,12 +123,13 @@ static void woken(struct ev_loop *loop, ev_async *w, int revents)
 }
 
 struct segment_sync *segment_sync_new(struct ev_loop *loop, segment_sync_fn sync, int dir_fd,
-                                      void (*broken)(int fd, void *arg), void *arg)
+                                      uint64_t interval_ms, void (*broken)(int fd, void *arg), void *arg)
 {
     struct segment_sync *y = xcalloc(1, sizeof *y);
     y->loop = loop;
     y->sync = sync;
     y->dir_fd = dir_fd;
+    y->interval_us = interval_ms * 1000;
     y->broken = broken;
     y->arg = arg;
     list_init(&y->todo);

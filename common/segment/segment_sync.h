@@ -11,11 +11,11 @@
 
 struct segment_sync;
 
-/* sync is what is called for a file; dir_fd is synced as well when a file is new. broken is called on the loop, before
+/* sync is what is called for a file; dir_fd is synced as well when a file is new. Two fsyncs begin at least interval_ms apart. broken is called on the loop, before
  * the callbacks, when fsync failed for fd: nothing more may be appended there (the kernel forgets a failed page).
  * NULL with errno when the thread cannot be made. */
 struct segment_sync *segment_sync_new(struct ev_loop *loop, segment_sync_fn sync, int dir_fd,
-                                      void (*broken)(int fd, void *arg), void *arg);
+                                      uint64_t interval_ms, void (*broken)(int fd, void *arg), void *arg);
 void segment_sync_free(
     struct segment_sync *y); /* does what is queued, calls the callbacks, ends the thread */
 /* -1 with ENOMEM. */

@@ -79,9 +79,10 @@ static long long count_batches(const struct flush *f)
     json_array_foreach(json_object_get(answer, "processes"), i, p)
     {
         const char *kind = json_string_value(json_object_get(p, "kind"));
-        if (kind != NULL && strcmp(kind, "ingest") == 0)
+        if (kind != NULL && (strcmp(kind, "ingest") == 0 || strcmp(kind, "spool") == 0))
             n += json_integer_value(json_object_get(p, "in_hand"));
     }
+    n += json_integer_value(json_object_get(json_object_get(answer, "spool"), "batches"));
     json_decref(answer);
     return n;
 }

@@ -223,6 +223,11 @@ static void print_page(const json_t *s, bool wide)
         putchar('\n');
         table_print(stdout, json_object_get(s, "routes"), route_keys);
     }
+    const json_t *spool = json_object_get(s, "spool");
+    if (spool != NULL && (wide || json_integer_value(json_object_get(spool, "batches")) > 0)) {
+        printf("\nSPOOL\n");
+        table_print_pairs(stdout, spool);
+    }
     if (json_array_size(json_object_get(s, "queues")) > 0) {
         putchar('\n');
         table_print(stdout, json_object_get(s, "queues"), wide ? NULL : queue_keys);

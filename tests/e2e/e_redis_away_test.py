@@ -1,4 +1,4 @@
-"""Redis stopped or gone: nobody is restarted for it, ingest says 503, nothing acknowledged is lost, work goes on."""
+"""Redis stopped or gone, without a spool (r_spool_test.py: with one): nobody is restarted for it, ingest says 503, nothing acknowledged is lost, work goes on."""
 import os
 import signal
 import time
@@ -9,7 +9,8 @@ from lib.client import Load
 from lib.wait import wait_for
 
 # The waits of the real thing, shortened: a request gives up after 1 s instead of 10 s, a command after 500 ms.
-QUICK = {"ingest": {"ack_timeout": "1s"}, "redis": {"command_timeout": "500ms", "reconnect": {"max": "500ms"}},
+WITHOUT = {"master": {"processes": {"spool": 0}}}
+QUICK = {**WITHOUT, "ingest": {"ack_timeout": "1s"}, "redis": {"command_timeout": "500ms", "reconnect": {"max": "500ms"}},
          "queue": {"lock_duration": "3s", "lock_renew": "1s", "stalled_interval": "1s"}}
 
 
@@ -55,7 +56,7 @@ def test_managed_redis_stopped(make_dray, sink, ledger):
 @pytest.mark.limit(300)
 def test_managed_redis_stopped_for_20_s(make_dray, sink, ledger):
     """The full count, with the defaults: a request is answered 503 after 10 s."""
-    dray = make_dray()
+    dray = make_dray(conf=WITHOUT)
     pid = dray.redis_pid()
     away(dray, ledger, 20, lambda: os.kill(pid, signal.SIGSTOP), lambda: os.kill(pid, signal.SIGCONT))
     assert dray.redis_pid() == pid
@@ -108,7 +109,7 @@ def test_destination_down(make_dray, make_sink, sink, ledger):
 
 def test_a_worker_that_ends_meanwhile_leaves_nothing_locked(make_dray, sink, ledger):
     """With the locks of the defaults: what it held is not left to the stalled check, half a minute later."""
-    dray = make_dray(conf={"master": {"drain": "2s"}, "delivery": {"timeout": "1500ms"}})
+    dray = make_dray(conf={"master": {"drain": "2s", "processes": {"spool": 0}}, "delivery": {"timeout": "1500ms"}})
     pid = dray.redis_pid()
     sink.behave(delay=1)
     Load(dray, ledger, events=200, clients=8, batch=5).start().join()

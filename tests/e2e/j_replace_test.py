@@ -21,7 +21,7 @@ def test_reloads_and_restarts_under_load(dray, sink, ledger):
             {"id": "public-%d" % n, "address": dray.ingest}]}})
         assert dray.cli("reload").returncode == 0
         replaced(dray, n)
-    for n, kind in ((4, "ingest"), (5, "console")):
+    for n, kind in ((4, "ingest"), (5, "console"), (6, "spool")):
         assert dray.cli("restart", kind).returncode == 0
         replaced(dray, n)
     assert dray.cli("scale", "delivery", "4").returncode == 0

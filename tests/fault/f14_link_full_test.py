@@ -107,7 +107,7 @@ def test_slow_trickle(fake_master):
 @pytest.mark.limit(60)
 def test_the_whole_house_with_workers_that_stand_still(make_dray, sink, ledger):
     """Both workers stopped for 4 s, under load: 503, bounded, nobody restarted, nothing lost, then it goes on."""
-    dray = make_dray(conf={"ingest": {"ack_timeout": "1s", "max_internal_queue_size": 500, "memory": "32MiB"}})
+    dray = make_dray(conf={"master": {"processes": {"spool": 0}}, "ingest": {"ack_timeout": "1s", "max_internal_queue_size": 500, "memory": "32MiB"}})
     load = Load(dray, ledger, clients=8, batch=20, pad=2000).start()
     wait_for(lambda: len(ledger.acked) > 400, 20)
     before = pids(dray)

@@ -13,6 +13,7 @@ from lib.wait import stays, wait_for
 # The waits of the real thing, shortened.
 QUICK = {"ingest": {"ack_timeout": "1s"}, "redis": {"mode": "standalone", "command_timeout": "500ms",
                                                     "reconnect": {"max": "500ms"}},
+         "master": {"processes": {"spool": 0}},  # with one: e2e/r_spool_test.py
          "queue": {"lock_duration": "3s", "lock_renew": "1s", "stalled_interval": "1s",
                    "keep_completed": {"count": 10}}}
 BACK_S = 2

@@ -27,6 +27,8 @@ import uuid
 
 import msgpack
 
+from lib import config
+
 HEAD = 0xCE
 FIRST_PARKED = 200
 
@@ -179,7 +181,8 @@ class FakeMaster:
         return fd
 
     def send_config(self):
-        text = json.dumps(self.conf).encode()
+        # No spool is introduced to a child unless its test does so and says so.
+        text = json.dumps(config.merge({"master": {"processes": {"spool": 0}}}, self.conf)).encode()
         fd = self.config_fd(text)
         self.send("CONFIG", 1, len(text), hashlib.sha256(text).digest(), len(self.listeners), self.node, self.run,
                   *self.times, fds=[fd])

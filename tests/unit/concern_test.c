@@ -39,7 +39,8 @@ static void test_rows(void **state)
 {
     (void)state;
     const unsigned ingest = CONCERN_BIT(KIND_INGEST), delivery = CONCERN_BIT(KIND_DELIVERY),
-                   console = CONCERN_BIT(KIND_CONSOLE), program = CONCERN_BIT(KIND_PROGRAM);
+                   console = CONCERN_BIT(KIND_CONSOLE), spool = CONCERN_BIT(KIND_SPOOL),
+                   program = CONCERN_BIT(KIND_PROGRAM);
     const struct {
         const char *key;
         unsigned kinds;
@@ -53,12 +54,14 @@ static void test_rows(void **state)
         {"redis.managed.maxmemory", program},
         {"redis.managed", program},
         {"redis.managedx", delivery}, /* no part of a word */
-        {"destinations", ingest | delivery},
+        {"destinations", ingest | delivery | spool},
+        {"spool.max_size", ingest | delivery | spool},
+        {"master.memory.spool", spool},
         {"destinations[].url", delivery},
-        {"destinations[].partitions", ingest | delivery},
+        {"destinations[].partitions", ingest | delivery | spool},
         {"sources", ingest | delivery},
-        {"nonsense", ingest | delivery | console | program},
-        {"ingestion.flush_at", ingest | delivery | console | program},
+        {"nonsense", ingest | delivery | spool | console | program},
+        {"ingestion.flush_at", ingest | delivery | spool | console | program},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (concern_kinds(rows[i].key) != rows[i].kinds)

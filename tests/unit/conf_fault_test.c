@@ -33,7 +33,7 @@ static const struct {
     {"flush_at: 1\n", ":1:1: flush_at: unknown key; did you mean \"ingest.flush_at\"?"},
     {"ingest: { maxAttempts: 1 }\n", "ingest.maxAttempts: unknown key; did you mean \"queue.max_attempts\"?"},
     {"include: []\n", ":1:1: include: unknown key; known here: node, master, ingest,"},
-    {"spool: {}\n", "spool: unknown key"},
+    {"spooler: {}\n", "spooler: unknown key"},
     {"rutes: []\n", "rutes: unknown key; did you mean \"routes\"?"},
     {"autoscale: []\n", "autoscale: unknown key"},
     {"redis: { sentinel: {} }\n", "redis.sentinel: unknown key"},

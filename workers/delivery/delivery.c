@@ -85,6 +85,7 @@ static void on_redis_down(struct redis *r, const char *why, void *arg)
         metric_add(d->reconnects, 1);
     d->was_ready = false;
     metric_set(d->connected, 0);
+    intake_away(d);
     intake_credit(d);
     delivery_look(d);
 }
@@ -238,6 +239,7 @@ static int start(struct child *child, void *state, enum exitcode *code)
     d->http = http_client_new(d->loop, &http);
     lanes_make(d);
     flow_start(d);
+    intake_away(d);
     post_prepare(d);
     subscribe_start(d);
     start_timer(d, &d->ready_timer, on_ready_late, READY_WITHOUT_REDIS_S, 0.);

@@ -189,6 +189,7 @@ struct delivery { /* the one state of the process */
     struct list links; /* intake.c */
     size_t n_links;
     struct list held;    /* batches that wait for room on the connection, or for Redis to come back */
+    bool gives_back;     /* Redis is away for so long that what is held goes back to its senders */
     size_t adding_bytes; /* given to the queue and not answered */
     unsigned adds;       /* batches that are not answered, held ones too */
     unsigned posting, jobs;
@@ -209,7 +210,7 @@ struct delivery { /* the one state of the process */
     bool draining, handing_back, ended;
     bool was_ready; /* the connection was usable since it was last lost */
     unsigned handed_back;
-    ev_timer ready_timer, renew_timer, second_timer, pause_timer, arm_timer, ahead_timer, hand_back_timer,
+    ev_timer ready_timer, renew_timer, second_timer, pause_timer, arm_timer, ahead_timer, hand_back_timer, away_timer,
         end_timer;
     ev_check turn; /* room on the connection is looked for in each turn while batches are held */
     struct metric *connected, *reconnects, *unsafe, *unjudged;
@@ -299,6 +300,7 @@ static inline bool lane_ordered(const struct lane *l)
 /* ---- intake.c: batches of the links become jobs */
 void intake_link(struct delivery *d, int batch_fd, int ack_fd);
 void intake_credit(struct delivery *d); /* tells every link what it may send now */
+void intake_away(struct delivery *d);   /* Redis cannot be worked with, from now on */
 void intake_pump(struct delivery *d);   /* adds what is held */
 void intake_pressure(struct delivery *d, const struct msg_pressure *p); /* to every link */
 /* The queue needs the text of a batch no more (queue_options.let_go). */

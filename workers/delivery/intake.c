@@ -2,7 +2,7 @@
  *
  * A batch is copied once, into the stored form, which stays until no take can come back with it (queue.h, let_go). If the connection breaks while it is being added it is kept and added
  * again under the same id; a lost link drops it, because ingest has its copy. While Redis is away the links get no
- * credit. Never holds more than the credit given.
+ * credit, and after `spool.after` what is held is given back, for the spool: if it was added after all, its id tells. Never holds more than the credit given.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -117,6 +117,11 @@ static int leave_out(struct add *a)
     return n < 0 ? -1 : 0;
 }
 
+static bool may_keep(const struct delivery *d)
+{
+    return conf_spool_processes(d->conf) == 0 || !d->gives_back;
+}
+
 static void on_added(enum queue_status s, const char *why, void *arg)
 {
     struct add *a = arg;
@@ -124,7 +129,7 @@ static void on_added(enum queue_status s, const char *why, void *arg)
 
     d->adding_bytes -= a->data.len;
     delivery_count_reply(d, SCRIPT_ADD, a->asked_us, s, why);
-    if (s == QUEUE_UNKNOWN && a->from != NULL) {
+    if (s == QUEUE_UNKNOWN && a->from != NULL && may_keep(d)) {
         list_push_back(&d->held, &a->link); /* again after the reconnect */
         HOOK_POINT(add_kept);
         return;
@@ -212,6 +217,19 @@ const struct payload_known *intake_known(const void *added)
 }
 
 /* Held batches wait for Redis, and for its opinion on the queues (home.c). */
+/* Redis has been away for spool.after: what waits for it goes to the spool. */
+static void give_back(struct delivery *d)
+{
+    struct add *a;
+
+    while ((a = list_first(&d->held, struct add, link)) != NULL) {
+        if (a->from != NULL)
+            refuse(a->from, a->id, true, "redis is away");
+        forget(a);
+    }
+    delivery_look(d);
+}
+
 static bool takes_batches(const struct delivery *d)
 {
     return redis_state(d->redis) == REDIS_READY && home_agreed(d);
@@ -228,10 +246,39 @@ static void add(struct add *a)
         queue_add(q, a->id, a->data.data, a->data.len, on_added, a);
 }
 
+static void on_away(struct ev_loop *loop, ev_timer *t, int revents)
+{
+    struct delivery *d = t->data;
+
+    (void)loop, (void)revents;
+    if (takes_batches(d) || conf_spool_processes(d->conf) == 0)
+        return;
+    d->gives_back = true;
+    intake_credit(d);
+    give_back(d);
+}
+
+void intake_away(struct delivery *d)
+{
+    if (d->gives_back || ev_is_active(&d->away_timer))
+        return;
+    ev_timer_init(&d->away_timer, on_away, (double)d->conf->spool.after_ms / 1e3, 0.);
+    d->away_timer.data = d;
+    ev_timer_start(d->loop, &d->away_timer);
+}
+
 void intake_pump(struct delivery *d)
 {
     struct add *a;
     struct lane *lane;
+
+    if (takes_batches(d)) {
+        if (d->gives_back) {
+            d->gives_back = false;
+            intake_credit(d);
+        }
+        ev_timer_stop(d->loop, &d->away_timer);
+    }
 
     while (takes_batches(d) && (a = list_first(&d->held, struct add, link)) != NULL) {
         if (d->adding_bytes >= ADDING_MAX)
@@ -270,7 +317,7 @@ static void on_batch(struct link_recv *recv, const struct msg_batch *b, void *ar
 
     HOOK_POINT(batch_read);
     hook_at_data("batch_arrived", b->events.at, (size_t)(b->events.end - b->events.at));
-    if (redis_state(d->redis) != REDIS_READY) {
+    if (redis_state(d->redis) != REDIS_READY || !may_keep(d)) {
         refuse(l, b->id, true, "redis is away");
         return;
     }
@@ -360,7 +407,7 @@ static void on_gone(struct link_recv *recv, int error, const char *why, void *ar
 
 static void say_credit(const struct intake_link *l)
 {
-    bool open = redis_state(l->d->redis) == REDIS_READY;
+    bool open = redis_state(l->d->redis) == REDIS_READY && may_keep(l->d);
 
     if (l->d->memory) {
         link_recv_credit(l->recv, MEMORY_BATCHES,

@@ -35,6 +35,7 @@ struct batch {
     struct list parts; /* struct waiter_part: the requests whose events are in it */
     struct batch_lane *lane;
     double due;      /* open: to be closed by then; parked: ready again then */
+    double since;    /* it was closed */
     size_t charged;  /* to the budget */
     uint64_t number; /* ever rising */
 };

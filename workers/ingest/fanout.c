@@ -2,6 +2,7 @@
 #include "workers/ingest/fanout.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/hook.h"
@@ -91,6 +92,34 @@ static void remember(struct ingest *g, struct batch *b, const unsigned char id[M
 {
     if (batch_tag(&g->batches, b, id) < 0 || !seen_put(&g->seen, b, id))
         metric_add(g->counts.unremembered, 1);
+}
+
+struct gate *fanout_gate(struct ingest *g, const char *queue)
+{
+    size_t len = strcspn(queue, "#");
+    for (size_t i = 0; i < g->conf->n_destinations; i++) {
+        struct outlet *o = &g->outlets[i];
+        const char *id = g->conf->destinations[i].id;
+        char *end = NULL;
+        if (strlen(id) != len || memcmp(id, queue, len) != 0)
+            continue;
+        if (o->n_gates == 0 || o->by_key != (queue[len] == '#'))
+            return NULL;
+        unsigned long n = o->by_key ? strtoul(queue + len + 1, &end, 10) : 0;
+        if (n >= o->n_gates || (end != NULL && *end != '\0'))
+            return NULL;
+        if (o->gates == NULL)
+            make_gates(o, id);
+        return &o->gates[n];
+    }
+    return NULL;
+}
+
+void fanout_each_gate(struct ingest *g, void (*fn)(struct gate *gate, void *arg), void *arg)
+{
+    for (size_t i = 0; i < g->conf->n_destinations; i++)
+        for (unsigned n = 0; g->outlets[i].gates != NULL && n < g->outlets[i].n_gates; n++)
+            fn(&g->outlets[i].gates[n], arg);
 }
 
 int fanout_take(struct ingest *g, struct source *s, const struct event *e, const struct event_context *c,

@@ -22,6 +22,9 @@ unsigned fanout_partition(const char *key, unsigned n);
  * to? False: *why. Asked before the first is taken, so
  * that a request is taken whole or not at all. */
 bool fanout_room(struct ingest *g, size_t n, size_t bytes, enum reply_busy *why);
+/* The gate of an ordered queue, by its name in messages; NULL: there is no such queue. */
+struct gate *fanout_gate(struct ingest *g, const char *queue);
+void fanout_each_gate(struct ingest *g, void (*fn)(struct gate *gate, void *arg), void *arg);
 /* Takes one event into the open batch of each of its destinations (to NULL: of all); w (may be NULL) waits for each. -1 with ENOMEM. */
 int fanout_take(struct ingest *g, struct source *s, const struct event *e, const struct event_context *c,
                 const struct route_set *to, struct waiter *w);

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/base/list.h"
 #include "ipc/msg.h"
@@ -36,6 +37,8 @@ struct gate {
     size_t n_closed;   /* in line */
     struct gate_place *out;
     struct gate_step *step;
+    bool spooled;     /* batches of it lie in the spool, or may: newer ones go there too (spooling.h) */
+    uint32_t told_by; /* the generation of the spool process that has told so */
 };
 
 struct gate_place { /* in a batch; zeroed for one of a queue without order */

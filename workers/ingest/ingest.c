@@ -211,10 +211,16 @@ static void on_link_ready(struct link_send *l, void *arg)
     (void)arg; /* the end of this turn looks at all links */
 }
 
+void ingest_bury(struct ingest *g, struct link_send *send)
+{
+    struct gone_link *dead = xmalloc(sizeof *dead);
+    dead->send = send;
+    list_push_back(&g->gone_links, &dead->link);
+}
+
 static void on_link_gone(struct link_send *send, struct list *returned, bool clean, void *arg)
 {
     struct ingest *g = arg;
-    struct gone_link *dead = xmalloc(sizeof *dead);
     struct link *l = links_find(&g->links, send);
     log_info("link_gone", "worker=%u generation=%u clean=%s returned=%s", link_send_slot(send),
              link_send_generation(send), clean ? "true" : "false", list_empty(returned) ? "false" : "true");
@@ -224,8 +230,7 @@ static void on_link_gone(struct link_send *send, struct list *returned, bool cle
         child_unlinked(g->child, link_send_generation(send));
     told_link_gone(g, send);
     requeue_returned(g, returned, clean || link_send_ending(send));
-    dead->send = send;
-    list_push_back(&g->gone_links, &dead->link); /* freed outside of its own call */
+    ingest_bury(g, send);
 }
 
 static void bury(struct ingest *g)
@@ -238,6 +243,8 @@ static void bury(struct ingest *g)
     }
 }
 
+static void end_links(struct ingest *g);
+
 static void ingest_link(struct child *c, const struct msg_link *m, int batch_fd, int ack_fd, void *state)
 {
     (void)c;
@@ -248,6 +255,14 @@ static void ingest_link(struct child *c, const struct msg_link *m, int batch_fd,
                                                    .gone = on_link_gone,
                                                    .delivered = on_delivered,
                                                    .pressure = pressure_told};
+    if (strcmp(m->peer_kind, "spool") == 0) {
+        spooling_link(g, m, batch_fd, ack_fd);
+        if (g->ended)
+            end_links(g);
+        if (!g->listening && !g->draining)
+            front_listen(g);
+        return;
+    }
     struct link_send *send =
         link_send_new(g->loop, batch_fd, ack_fd, m->peer_slot, m->peer_generation, &events, g);
     links_add(&g->links, send);
@@ -302,6 +317,10 @@ static void end_links(struct ingest *g)
     {
         link_send_end(l->send);
     }
+    list_foreach(l, &g->spooling.links.links, struct link, link)
+    {
+        link_send_end(l->send);
+    }
 }
 
 static void finish(struct ingest *g)
@@ -324,7 +343,7 @@ static void drain_on(struct ingest *g)
 {
     double now = ev_now(g->loop);
     /* Without a master no other worker will come. */
-    bool stranded = child_orphan(g->child) && g->links.n == 0;
+    bool stranded = child_orphan(g->child) && g->links.n == 0 && g->spooling.links.n == 0;
     bool busy = (g->batches.batches > 0 && !stranded) || http_server_requests_open(g->server) > 0 ||
                 http_server_requests_partial(g->server) > 0;
     if (stranded)
@@ -397,6 +416,8 @@ static void on_turn(struct ev_loop *loop, ev_prepare *w, int revents)
         batch_close_idle(&g->batches);
         ready_pump(&g->ready, &g->links);
     }
+    if (!list_empty(&g->ready.fifo) || !list_empty(&g->spooling.fifo))
+        spooling_pump(g);
     if (!list_empty(&g->untold))
         told_follow(g);
     watch_pressure(g);
@@ -411,6 +432,9 @@ static void on_closed(struct batch *b, void *arg)
         seen_forget(&g->seen, b);
         buf_reset(&b->lb.tail);
     }
+    b->since = ev_now(g->loop);
+    if (g->spooling.wary && spooling_wants(g, b))
+        return;
     ready_push(&g->ready, b);
 }
 
@@ -464,6 +488,7 @@ static int ingest_start(struct child *c, void *state, enum exitcode *code)
     waiter_set_told_timeout(&g->waiters, conf->delivered_timeout_ms);
     ready_init(&g->ready, g->loop);
     links_init(&g->links);
+    spooling_init(g);
     list_init(&g->gone_links);
     list_init(&g->aside);
     list_init(&g->told);
@@ -504,6 +529,7 @@ static int ingest_reload(struct child *c, const struct conf *old, void *state)
                                                                            : conf->ack_timeout_ms);
     waiter_set_told_timeout(&g->waiters, conf->delivered_timeout_ms);
     http_server_set_limits(g->server, &limits);
+    spooling_tune(g);
     if (front_reload(g, old) < 0)
         return -1;
     if (g->quarantine != NULL)
@@ -550,6 +576,7 @@ static void ingest_held(void *state)
     if (g == NULL)
         return;
     list_foreach(l, &g->links.links, struct link, link) link_send_each(l->send, crash_put_held);
+    list_foreach(l, &g->spooling.links.links, struct link, link) link_send_each(l->send, crash_put_held);
 }
 
 int ingest_main(unsigned slot, char **argv)

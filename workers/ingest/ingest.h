@@ -19,6 +19,7 @@
 #include "workers/ingest/routing.h"
 #include "workers/ingest/seen.h"
 #include "workers/ingest/source.h"
+#include "workers/ingest/spooling.h"
 #include "workers/ingest/waiter.h"
 
 struct outlet;
@@ -43,7 +44,8 @@ struct ingest {
     struct seen seen;
     struct waiter_set waiters;
     struct ready ready;
-    struct link_set links;
+    struct link_set links; /* to delivery processes */
+    struct spooling spooling;
     struct quarantine *quarantine; /* NULL: could not be opened */
     struct list flushes;           /* flush.c */
     size_t n_flushes;
@@ -68,6 +70,8 @@ struct ingest {
 
 /* A batch needs no place in this process any more: its requests have their part. */
 void ingest_batch_done(struct ingest *g, struct batch *b);
+/* The link is gone: it is freed once its callbacks are over. */
+void ingest_bury(struct ingest *g, struct link_send *send);
 /* The quarantine, opened if it was not; NULL (errno) when it cannot be. */
 struct quarantine *ingest_quarantine(struct ingest *g);
 void ingest_count_quarantined(struct ingest *g, const char *reason);

@@ -73,6 +73,8 @@ static void set(struct ingest *g, enum place i, double value, double high)
     struct gauge *gauge = &g->pressure->places[i];
     if (gauge_set(gauge, value, high, g->conf->ingest.backpressure_resume_at, ev_now(g->loop)))
         changed(g, gauge, names[i], "");
+    if (i == REDIS_MEMORY)
+        spooling_avoid(g, gauge->on);
 }
 
 static void set_depth(struct ingest *g, size_t i, double jobs)
@@ -113,6 +115,7 @@ void pressure_beat(struct ingest *g)
     const struct conf_ingest *c = &g->conf->ingest;
     if (p->told_at > 0 && ev_now(g->loop) - p->told_at > STALE_S)
         take(g, &(struct msg_pressure){0}); /* whoever knew is gone */
+    set(g, SPOOL, spooling_fill(g), c->backpressure_spool);
     set(g, REQUESTS, http_server_requests_open(g->server), (double)c->limits_requests);
     set(g, EVENTS, (double)g->batches.events, (double)c->max_internal_queue_size);
 }
@@ -125,7 +128,7 @@ bool pressure_refuses(struct ingest *g, enum reply_busy *why)
         set(g, REQUESTS, (double)open, (double)g->conf->ingest.limits_requests);
     if (p->places[REQUESTS].on)
         *why = REPLY_BUSY_REQUESTS;
-    else if (p->places[REDIS_MEMORY].on)
+    else if (p->places[REDIS_MEMORY].on && !spooling_open(g))
         *why = REPLY_BUSY_REDIS_MEMORY;
     else if (p->places[SPOOL].on)
         *why = REPLY_BUSY_SPOOL;

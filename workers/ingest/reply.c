@@ -30,6 +30,7 @@ static const struct {
     [REPLY_BUSY_DRAINING] = {"draining", "shutting down", 503},
     [REPLY_BUSY_NO_DESTINATION] = {"no_destination", "no destination is configured", 503},
     [REPLY_BUSY_REQUESTS] = {"requests", "too many requests are waiting", 503},
+    [REPLY_BUSY_SPOOL_FULL] = {"spool_full", "neither Redis nor the spool takes events", 503},
     [REPLY_BUSY_QUEUE_DEPTH] = {"queue_depth", "too much waits for a destination", 429},
     [REPLY_BUSY_REDIS_MEMORY] = {"redis_memory", "the store is nearly full", 429},
     [REPLY_BUSY_SPOOL] = {"spool", "the spool is nearly full", 429},

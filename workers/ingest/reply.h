@@ -12,6 +12,7 @@ enum reply_busy {
     REPLY_BUSY_TIMEOUT,   /* not known to be stored within ack_timeout */
     REPLY_BUSY_NO_WORKER, /* the queue is full because there is no worker */
     REPLY_BUSY_QUARANTINE,
+    REPLY_BUSY_SPOOL_FULL, /* neither Redis nor the spool takes anything */
     REPLY_BUSY_DRAINING,
     REPLY_BUSY_NO_DESTINATION,
     REPLY_BUSY_REQUESTS, /* limits.requests; and those below: ingest.backpressure */

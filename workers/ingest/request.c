@@ -59,6 +59,8 @@ static bool refuse_early(struct ingest *g, struct http_request *r, struct source
         reply_busy(g, r, s, REPLY_BUSY_DRAINING);
     else if (g->conf->n_destinations == 0)
         reply_busy(g, r, s, REPLY_BUSY_NO_DESTINATION);
+    else if (g->spooling.max_bytes > 0 && spooling_full(g))
+        reply_busy(g, r, s, REPLY_BUSY_SPOOL_FULL);
     else if (g->shedding)
         reply_busy(g, r, s, REPLY_BUSY_MEMORY);
     else if (pressure_refuses(g, &why))

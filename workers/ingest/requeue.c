@@ -129,6 +129,8 @@ void requeue_refused(struct ingest *g, struct batch *b, bool temporary, uint32_t
 {
     metric_add(g->counts.refused, 1);
     if (temporary) {
+        if (spooling_takes(g, b, retry_after_ms))
+            return;
         uint32_t ms = retry_after_ms > RETRY_MIN_MS ? retry_after_ms : RETRY_MIN_MS;
         log_debug("batch_refused", "batch=%s retry_ms=%u why=%s", b->lb.id, ms, log_q(why));
         ready_park(&g->ready, b, ms < RETRY_MAX_MS ? ms : RETRY_MAX_MS);
