@@ -50,6 +50,7 @@ static void free_item(struct item *it)
     it->s->item_bytes -= it->lb.body.len;
     list_remove(&it->link);
     buf_fini(&it->lb.body);
+    buf_fini(&it->lb.tail);
     free(it);
 }
 
@@ -64,6 +65,14 @@ static void finish(struct item *it)
 }
 
 /* ---- reading back */
+
+static int put_tail(struct buf *tail, const struct msg_batch *b)
+{
+    if (msg_tail_begin(tail) < 0 || buf_append(tail, b->seen, (size_t)b->n_events * MSG_SEEN_ID) < 0)
+        return -1;
+    msg_tail_end(tail);
+    return 0;
+}
 
 static bool load(struct spool *s)
 {
@@ -93,7 +102,9 @@ static bool load(struct spool *s)
     it->lb.order_key = it->order_key;
     it->lb.n_events = b.n_events;
     buf_init(&it->lb.body, BODY_MAX);
-    if (buf_append(&it->lb.body, b.events.at, (size_t)(b.events.end - b.events.at)) < 0)
+    buf_init(&it->lb.tail, BODY_MAX);
+    if (buf_append(&it->lb.body, b.events.at, (size_t)(b.events.end - b.events.at)) < 0 ||
+        (b.seen != NULL && put_tail(&it->lb.tail, &b) < 0))
         fatal(EXIT_CODE_NOMEM, "no memory for a batch that is read back");
     s->item_bytes += it->lb.body.len;
     s->n_items++;

@@ -304,14 +304,21 @@ int store_put(struct store *s, const struct msg_batch *b, uint32_t tag, segment_
 {
     unsigned char head[MSG_BATCH_HEAD_MAX];
     size_t head_len, len = (size_t)(b->events.end - b->events.at);
-    if (msg_pack_batch_head(head, &head_len, 0, b->id, b->tries, b->source, b->queue, b->order_key, 0,
-                            b->n_events, len) < 0)
+    unsigned char tail[MSG_TAIL_HEAD] = {0xc6}; /* msgpack: bin 32 */
+    size_t seen_len = b->seen != NULL ? (size_t)b->n_events * MSG_SEEN_ID : 0;
+    size_t tail_len = seen_len > 0 ? MSG_TAIL_HEAD + seen_len : 0;
+    for (int i = 1; i <= 4; i++)
+        tail[i] = (unsigned char)(seen_len >> (32 - 8 * i));
+    if (msg_pack_batch_head_of(head, &head_len, 0, b->id, b->tries, b->source, b->queue, b->order_key, 0,
+                               b->n_events, len, tail_len) < 0)
         return -1;
-    struct iovec pieces[2] = {{head + FRAME_HEAD, head_len - FRAME_HEAD},
-                              {(void *)(uintptr_t)b->events.at, len}};
+    struct iovec pieces[4] = {{head + FRAME_HEAD, head_len - FRAME_HEAD},
+                              {(void *)(uintptr_t)b->events.at, len},
+                              {tail, MSG_TAIL_HEAD},
+                              {(void *)(uintptr_t)b->seen, seen_len}};
     struct put *p = xcalloc(1, sizeof *p);
     HOOK_POINT(spool_unwritten);
-    if (segment_appendv(s->segment, pieces, 2, on_synced, p) < 0) {
+    if (segment_appendv(s->segment, pieces, seen_len > 0 ? 4 : 2, on_synced, p) < 0) {
         free(p);
         return -1;
     }
@@ -325,7 +332,7 @@ int store_put(struct store *s, const struct msg_batch *b, uint32_t tag, segment_
     }
     if (add_record(f, offset, tag) < 0)
         fatal(EXIT_CODE_NOMEM, "no memory for the places of spooled batches");
-    f->bytes = offset + SEGMENT_FILE_HEAD + pieces[0].iov_len + len;
+    f->bytes = offset + SEGMENT_FILE_HEAD + pieces[0].iov_len + len + tail_len;
     s->records++;
     *p = (struct put){s, {number, (uint32_t)f->n - 1}, synced, arg};
     return 0;
