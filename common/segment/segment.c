@@ -377,7 +377,7 @@ uint32_t segment_current(const struct segment *s)
     return s->fd >= 0 ? s->files[s->n_files - 1].number : 0;
 }
 
-int segment_remove(struct segment *s, uint32_t number)
+int segment_drop(struct segment *s, uint32_t number)
 {
     char name[SEGMENT_FILE_NAME];
     for (size_t i = 0; i < s->n_files; i++) {
@@ -394,7 +394,7 @@ int segment_remove(struct segment *s, uint32_t number)
 
 int segment_load(const struct segment *s, uint32_t number, unsigned char **data, size_t *len)
 {
-    return read_file(s->dir_fd, number, data, len);
+    return segment_file_load(s->dir_fd, number, data, len);
 }
 
 int segment_dir(const struct segment *s)

@@ -52,7 +52,7 @@ void segment_rotate(struct segment *s);
 /* The number of the file being written; 0: none is. */
 uint32_t segment_current(const struct segment *s);
 /* Removes a file that is not being written. -1 with errno; it is not the store's any more, even so. */
-int segment_remove(struct segment *s, uint32_t number);
+int segment_drop(struct segment *s, uint32_t number);
 /* The bytes of a file, malloc'ed. -1 with errno. */
 int segment_load(const struct segment *s, uint32_t number, unsigned char **data, size_t *len);
 /* The folder, for what else its owner keeps there. */

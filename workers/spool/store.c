@@ -451,7 +451,7 @@ static void remove_file(struct store *s, struct file *f)
     snprintf(kept, sizeof kept, "damaged-%s", name);
     if (f->keep && renameat(dir, name, dir, kept) == 0)
         log_info("spool_file_kept", "file=%s", kept);
-    if (segment_remove(s->segment, f->number) < 0 && errno != ENOENT)
+    if (segment_drop(s->segment, f->number) < 0 && errno != ENOENT)
         log_error("spool_file_not_removed", "file=%s error=%s", name, log_q(strerror(errno)));
     store_marks_remove(dir, f->number);
     free_file(f);
