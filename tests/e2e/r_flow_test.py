@@ -230,3 +230,36 @@ def test_isolation(make_dray, make_sink, ledger):
     for s in sinks[1:]:
         s.wait_ids(ids, 20)
     assert len(sinks[0].requests) <= 40
+
+
+def seconds_for(dray, sinks, tag, events=30000):
+    """How long until these sinks have what is sent now."""
+    seen = [s.ids().total() for s in sinks]
+    started = time.monotonic()
+    load = Load(dray, None, events=events, clients=4, batch=100, seed=tag).start()
+    load.join(120)
+    for s, n in zip(sinks, seen):
+        wait_for(lambda s=s, n=n: s.ids().total() - n >= events, 120, "all events at a sink", every=0.02)
+    return time.monotonic() - started
+
+
+@pytest.mark.soak
+@pytest.mark.release
+@pytest.mark.limit(600)
+def test_isolation_full(make_dray, make_sink):
+    """One worker, ten destinations: nine are as fast beside one that hangs as beside one that is well (rounds in turn)."""
+    sinks = [make_sink() for _ in range(10)]
+    dray = make_dray(variant="release", conf={
+        "master": {"processes": {"delivery": 1}},
+        "destinations": [{"id": "d%d" % i, "url": s.url} for i, s in enumerate(sinks)]})
+    seconds_for(dray, sinks, "warm", 5000)
+    took = {"well": 0.0, "hangs": 0.0}
+    for n in range(3):
+        for how in took:
+            sinks[0].behave(hang=how == "hangs")
+            took[how] += seconds_for(dray, sinks[1:], "%s%d" % (how, n))
+            sinks[0].behave()
+            sinks[0].release()
+    ratio = took["well"] / took["hangs"]
+    print("figure: nine of ten beside one that hangs: %.3f of their rate beside one that is well" % ratio)
+    assert ratio >= 0.95

@@ -66,7 +66,7 @@ static void on_tokens(int tokens, uint64_t retry_ms, uint64_t rate, void *arg)
 static void ask(struct dest *t, uint64_t now_ms)
 {
     struct flow *f = &t->flow;
-    unsigned lease = (unsigned)(f->rate / 25000);
+    unsigned lease = (unsigned)(f->rate / 20000);
     const struct fleet_wish w = {.rate = fixed_rate(t),
                                  .want = lease < 1            ? 1
                                          : lease < TOKENS_MAX ? lease
