@@ -261,3 +261,17 @@ def test_an_answer_that_disables(start, sink):
     wait_for(lambda: worker.expect("BEAT"), 5)
     assert len(sink.requests) == 2 and r.llen(key("wait")) == 1
     drain(worker, link)
+
+
+@pytest.mark.parametrize("payload", ["event", "ndjson"])
+def test_jobs_of_sdks(start, sink, payload):
+    worker, link, r = start(payload=payload)
+    data = {"request": {"auth": {"username": "SDKKEY"}, "headers": {"user-agent": "sdk/3"},
+                        "data": {"batch": [{"messageId": "s-1"}, {"messageId": "s-2"}], "sentAt": "x"}}, "attempts": 0}
+    add_foreign(r, "7", json.dumps({"version": 3, "eventData": json.dumps(data)}))
+    wait_for(lambda: r.zcard(key("completed")) == 1, 10)
+    assert b"".join(q.body for q in sink.requests).replace(b"\n", b"") == b'{"messageId": "s-1"}{"messageId": "s-2"}'
+    assert keys_of(sink) == (["s-1", "s-2"] if payload == "event" else ["{dray}:sink:7"])
+    for q in sink.requests:
+        assert q.headers["authorization"] == "Basic " + base64.b64encode(b"SDKKEY:").decode() and q.headers["user-agent"] == "sdk/3"
+    drain(worker, link)
