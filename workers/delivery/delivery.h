@@ -324,6 +324,7 @@ void tell_link_gone(struct delivery *d, struct list *yours);
 /* The destination has taken it; it stands among the failed. Of ids that nobody wants to know of, too. */
 void tell_done(struct delivery *d, const char *id);
 void tell_failed(struct delivery *d, const char *id, const char *why);
+void tell_unknown(struct delivery *d, const char *id); /* nobody will be able to say: it is divided */
 void tell_second(struct delivery *d);
 
 /* ---- subscribe.c: channels of Redis as a source of events */

@@ -90,6 +90,8 @@ static void on_settled(enum queue_status s, const char *why, void *arg)
         count_result(j);
         if (d->tells_by_id != NULL && j->result == JOB_FAIL)
             tell_failed(d, j->q.id, buf_cstr(&j->text));
+        else if (d->tells_by_id != NULL && j->result == JOB_SPLIT)
+            tell_unknown(d, j->q.id);
         break;
     }
     if (j->result == JOB_SPLIT && !d->draining)

@@ -88,6 +88,14 @@ void tell_failed(struct delivery *d, const char *id, const char *why)
         know(d, t, MSG_OUTCOME_FAILED, why);
 }
 
+void tell_unknown(struct delivery *d, const char *id)
+{
+    struct tell *t = find(d, id);
+
+    if (t != NULL)
+        know(d, t, MSG_OUTCOME_UNKNOWN, "");
+}
+
 /* ---- asking */
 
 struct question { /* the one it is about may be gone when the answer comes */

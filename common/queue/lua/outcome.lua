@@ -1,11 +1,11 @@
 -- outcome: what became of a job. ARGV: id. Returns { letter, return value or reason }: c completed, f failed, o neither,
--- g there is no such job. One that was completed and is not kept leaves its id in dray:gone.
+-- g there is no such job (any more): it was completed and is not kept, or divided, or removed.
 local id = ARGV[1]
 local function field(name)
   local value = redis.pcall('HGET', B .. id, name)
   return type(value) == 'string' and value or ''
 end
-if call('ZSCORE', B .. 'completed', id) or call('ZSCORE', B .. 'dray:gone', id) then
+if call('ZSCORE', B .. 'completed', id) then
   return { 'c', field('returnvalue') }
 elseif call('ZSCORE', B .. 'failed', id) then
   return { 'f', field('failedReason') }

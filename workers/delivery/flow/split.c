@@ -19,8 +19,8 @@ bool flow_divides(const struct job *j, const struct http_answer *a)
     struct halves h;
 
     return (a->status == 413 || (a->status == 400 && !t->flow.rejects_all)) && a->error == HTTP_ERROR_NONE &&
-           t->d->conf->delivery.split && j->lane->takeover == NULL && j->payload.sdk == NULL &&
-           j->payload.n_events > 1 && halves_id(j->q.id, 1, id) != NULL &&
+           t->d->conf->delivery.split && !t->d->memory && j->lane->takeover == NULL &&
+           j->payload.sdk == NULL && j->payload.n_events > 1 && halves_id(j->q.id, 1, id) != NULL &&
            halves_find(j->q.data, j->q.data_len, &h) == 0;
 }
 
