@@ -50,7 +50,7 @@ struct conf_section {
     size_t size;     /* lists: bytes of an element; 0: a plain section */
 };
 
-#define CONF_SECTIONS    18
+#define CONF_SECTIONS    17
 #define CONF_ROWS_MAX    64                  /* rows of one section, and one place more */
 #define CONF_ROW_ELEMENT (CONF_ROWS_MAX - 1) /* in the places of a list's element: the element itself */
 extern const struct conf_section conf_sections[CONF_SECTIONS];
