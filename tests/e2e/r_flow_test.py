@@ -232,11 +232,21 @@ def test_isolation(make_dray, make_sink, ledger):
     assert len(sinks[0].requests) <= 40
 
 
+class Nobody:
+    """Takes a load's account, and keeps none: the sinks are counted."""
+
+    def __init__(self):
+        self.tried = set()
+
+    def ack(self, _ids):
+        pass
+
+
 def seconds_for(dray, sinks, tag, events=30000):
     """How long until these sinks have what is sent now."""
     seen = [s.ids().total() for s in sinks]
     started = time.monotonic()
-    load = Load(dray, None, events=events, clients=4, batch=100, seed=tag).start()
+    load = Load(dray, Nobody(), events=events, clients=4, batch=100, seed=tag).start()
     load.join(120)
     for s, n in zip(sinks, seen):
         wait_for(lambda s=s, n=n: s.ids().total() - n >= events, 120, "all events at a sink", every=0.02)
