@@ -46,7 +46,7 @@ def test_a_queue_that_grows(make_dray, sink, ledger):
 
 def test_a_redis_that_fills(make_dray, make_redis, sink, ledger):
     redis = make_redis(maxmemory="16mb", maxmemory_policy="noeviction", appendonly="yes")
-    dray = make_dray(conf={"redis": {"mode": "standalone", "url": redis.url}, "queue": {"keep_completed": {"count": 5}},
+    dray = make_dray(conf={"redis": {"mode": "standalone", "url": redis.url}, "queue": {"keep_completed": {"count": 5}}, "spool": {"enabled": False},
                            "ingest": {"backpressure": {"redis_memory": 0.5}}})
     sink.down()
     refused = None

@@ -116,6 +116,9 @@ void pressure_beat(struct ingest *g)
     if (p->told_at > 0 && ev_now(g->loop) - p->told_at > STALE_S)
         take(g, &(struct msg_pressure){0}); /* whoever knew is gone */
     set(g, SPOOL, spooling_fill(g), c->backpressure_spool);
+    set(g, SPOOL,
+        g->spooling.max_bytes > 0 ? (double)g->spooling.bytes / (double)g->spooling.max_bytes : 0,
+        c->backpressure_spool);
     set(g, REQUESTS, http_server_requests_open(g->server), (double)c->limits_requests);
     set(g, EVENTS, (double)g->batches.events, (double)c->max_internal_queue_size);
 }
@@ -190,5 +193,5 @@ unsigned pressure_retry_after(const struct ingest *g, enum reply_busy why)
 bool pressure_is_general(const struct ingest *g)
 {
     const struct pressure *p = g->pressure;
-    return p->places[REDIS_MEMORY].on || p->places[SPOOL].on;
+    return (p->places[REDIS_MEMORY].on && g->spooling.links.n == 0) || p->places[SPOOL].on;
 }
