@@ -40,7 +40,7 @@ def test_the_tree_is_right(tree):
     ("etc/dray.yaml", "flush_at: 100 ", "flush_at: 101 ", 'ingest.flush_at is "101"'),
     ("etc/dray.yaml", "nofile: 65536", "nofiles: 65536", "master.nofiles is not in"),
     ("etc/dray.yaml", "jitter: 0.2, healthy_after: 10s", "jitter: 0.2", "master.restart.healthy_after is missing"),
-    ("etc/dray.yaml", "enabled: true", "enable: true", "sources[].enable is not in"),
+    ("etc/dray.yaml", "\n    enabled: true", "\n    enable: true", "sources[].enable is not in"),
     ("common/conf/queue.def", '"max_attempts", "10"', '"max_attempts", "11"', "queue.max_attempts"),
     ("common/README.md", "# common\n", "# common\n\n<!-- table: exit-codes -->\n| code | name |\n|---|---|\n| 0 | OK |\n| 1 | NO |\n",
      'name of 1 is "NO"; the table says "FAILURE"'),
@@ -61,7 +61,7 @@ def test_tables_are_written(tree):
 
 @pytest.mark.parametrize("path, line, told", [
     ("common/queue/zz.c", '#include "master/slot.h"', '"master/slot.h" stands on floor'),
-    ("common/conf/zz.c", '#include "common/event/json.h"', '"common/event/json.h" stands on floor'),
+    ("common/event/zz.c", '#include "common/conf/conf.h"', '"common/conf/conf.h" stands on floor'),
     ("ipc/zz.c", '#include "common/conf/conf.h"', "ipc includes only common/base"),
     ("workers/delivery/zz.c", '#include "workers/ingest/auth.h"', "another worker's own"),
     ("master/zz.c", '#include "common/http/client.h"', "master includes only"),
