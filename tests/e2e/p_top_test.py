@@ -35,7 +35,7 @@ def test_the_screen(dray, ledger, top):
     t.wait(lambda lines: re.match(r"in [\d.k]+ ev/s  out [\d.k]+ ev/s", lines[1]) and not lines[1].startswith("in 0 "))
     lines = t.lines()
     assert lines[0].startswith("dray dray: ok, up ") and KEYS in lines[-1]
-    assert names(lines) == ["master", "program.0", "delivery.0", "delivery.1", "console.0", "ingest.0"]
+    assert names(lines) == ["master", "program.0", "delivery.0", "delivery.1", "spool.0", "console.0", "ingest.0"]
     assert all(len(line) <= 80 for line in lines)
 
     t.type("m")
@@ -43,7 +43,7 @@ def test_the_screen(dray, ledger, top):
     t.type("R")
     t.wait("RSS^")
     sizes = [float(re.search(r" ([\d.]+)M ", line).group(1)) for line in t.lines() if re.search(r" [\d.]+M ", line)]
-    assert len(sizes) == 6 and sizes == sorted(sizes)
+    assert len(sizes) == 7 and sizes == sorted(sizes)
     t.type(">")
     t.wait("LAGv")
     t.type("<<")
@@ -61,7 +61,7 @@ def test_the_screen(dray, ledger, top):
     t.type("\r")
     t.wait("PROCESSv")
     t.type("\x1b")
-    t.wait(lambda lines: len(names(lines)) == 6)
+    t.wait(lambda lines: len(names(lines)) == 7)
 
     t.type("u")
     t.wait(lambda lines: any(line.startswith("QUEUE") for line in lines) and any(line.startswith("sink ") for line in lines))
@@ -91,7 +91,7 @@ def test_the_master_goes_and_comes_again(dray, top):
     t.wait(KEYS)
     assert dray.stop() == 0
     t.wait("no answer for ")
-    assert "not running" in t.lines()[0] and len(names(t.lines())) == 6, "what was known last stays"
+    assert "not running" in t.lines()[0] and len(names(t.lines())) == 7, "what was known last stays"
     dray.start()
     t.wait(lambda lines: lines[0].startswith("dray dray: ok, up "))
     os.kill(dray.pid, signal.SIGSTOP)
@@ -128,7 +128,7 @@ def test_once(dray, ledger):
     load = Load(dray, ledger, clients=2, batch=10, pause=0.01).start()
     wait_for(lambda: len(ledger.acked) > 100, 20)
     page = dray.cli("top", "--once", "-d", "0.5").stdout
-    assert names(page.splitlines()) == ["master", "program.0", "delivery.0", "delivery.1", "console.0", "ingest.0"]
+    assert names(page.splitlines()) == ["master", "program.0", "delivery.0", "delivery.1", "spool.0", "console.0", "ingest.0"]
     assert "\nsink " in page and "\x1b" not in page
     answer = json.loads(dray.cli("top", "--once", "-o", "json", "-d", "2").stdout)
     assert 1.8 < answer["rates"]["seconds"] < 8 and answer["rates"]["accepted_events"] > 0 and answer["rates"]["requests"] > 0
