@@ -174,7 +174,7 @@ def test_configured_rate(make_dray, make_redis, sink, ledger):
     took = times[-1] - times[0]
     assert 200 / 40 * 0.85 <= took, took
     most = max(sum(t <= u < t + 1 for u in times) for t in times)
-    assert most <= 40 + 6, most
+    assert most <= 40 + 10, most  # tokens come in small leases, and an answer may be late on its way
     print("figure: 200 requests at 40/s took %.1f s, at most %d in a second" % (took, most))
 
 
