@@ -14,7 +14,7 @@ def test_children_end_by_themselves(make_dray, sink, ledger):
     wait_for(lambda: len(ledger.acked) > 200, 30)
     children = {p["pid"]: p["kind"] for p in dray.processes() if p["kind"] != "master"}
     everybody = [p.pid for p in procs.descendants(dray.pid)]
-    assert sorted(children.values()) == ["console", "delivery", "delivery", "ingest", "program"]
+    assert sorted(children.values()) == ["console", "delivery", "delivery", "ingest", "program", "spool"]
     dray.kill_master()
     began = time.monotonic()
 

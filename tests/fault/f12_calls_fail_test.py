@@ -18,15 +18,19 @@ TOLD = {"pipe2": {"spawn_failed", "link_failed"}, "socketpair": {"spawn_failed"}
         "fcntl": {"link_failed", "child_refused"}, "sendmsg": set()}
 
 
+BATCHES = ("ingest", "spool", "delivery")  # each sends to all behind it
+
+
 def links(dray):
-    """Pipes that each ingest and delivery process has, beside its log: two a link."""
+    """Pipes that each process which sends or takes batches has, beside its log: two a link."""
     return {(p["kind"], p["slot"]): sum(t.startswith("pipe:") for n, t in procs.fds(p["pid"]).items() if n > 2)
-            for p in dray.processes() if p["kind"] in ("ingest", "delivery") and p["pid"]}
+            for p in dray.processes() if p["kind"] in BATCHES and p["pid"]}
 
 
 def all_linked(dray, workers):
-    wanted = {("delivery", n): 2 for n in range(workers)}
-    wanted["ingest", 0] = 2 * workers
+    wanted = {("delivery", n): 2 * 2 for n in range(workers)}  # ingest, spool
+    wanted["spool", 0] = 2 * (1 + workers)
+    wanted["ingest", 0] = 2 * (1 + workers)
     return links(dray) == wanted
 
 
