@@ -218,7 +218,7 @@ def test_503_for_a_moment(make_dray, make_redis, sink, run, make_recorder):
     batch was on the way when the 503 was said."""
     server = make_redis()
     dray = make_dray(conf={"redis": {"mode": "standalone", "url": server.url, "command_timeout": "5s"},
-                           "ingest": {"ack_timeout": "300ms"}})
+                           "ingest": {"ack_timeout": "300ms"}, "master": {"processes": {"spool": 0}}})
     recorders = {sdk: make_recorder(dray) for sdk in PATIENT}
     server.freeze()
     try:
