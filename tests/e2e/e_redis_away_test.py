@@ -90,7 +90,9 @@ def test_managed_redis_killed(make_dray, sink, ledger):
 
 def test_destination_down(make_dray, make_sink, sink, ledger):
     """The destination refuses connections: batches are acknowledged and wait with growing delays, then all come."""
-    dray = make_dray(conf=QUICK)
+    dray = make_dray(conf={**QUICK, "delivery": {  # each job goes on being tried: fault/f47_flow_test.py has circuits
+        "circuit": {"consecutive": 0, "failure_ratio": 1, "min_requests": 1000000},
+        "retry_budget": {"ratio": 1, "min": 10000}}})
     sink.down()
     load = Load(dray, ledger, events=300, clients=4, batch=10).start()
     load.join()

@@ -147,7 +147,8 @@ def test_read_only(make_dray, make_redis, ledger):
 def test_full(make_dray, make_redis, sink, ledger):
     """-OOM: what is new is refused, what is in it is delivered all the same, and that makes room again."""
     server = make_redis(maxmemory="16mb")
-    dray = make_dray(conf=quick(server.url))
+    dray = make_dray(conf={**quick(server.url),  # nobody is told 429 before it is full
+                           "ingest": {**QUICK["ingest"], "backpressure": {"redis_memory": 0}}})
     before = pids(dray)
     sink.behave(status=503)
     load = Load(dray, ledger, clients=4, batch=40, pad=12000, seconds=60).start()

@@ -1,5 +1,6 @@
 """Crash points (common/base/crash_points.def): a process dies before and after each step by which a batch changes hands. After
-each death: what was answered 2xx is delivered, to both destinations; what came twice has a reason; the host is whole."""
+each death: what was answered 2xx is delivered, to both destinations; what came twice has a reason; the host is whole.
+Those of the spool: f48_spool_crash_test.py."""
 import os
 import signal
 import time
@@ -213,7 +214,7 @@ def of(*processes):
 def test_the_table():
     assert len({p.name for p in points()}) == len(points()) >= 60
     assert {p.side for p in points()} == {"BEFORE", "AFTER", "KEPT"}
-    assert {p.process for p in points()} == {"ingest", "delivery", "program", "master"}
+    assert {p.process for p in points()} == {"ingest", "delivery", "spool", "program", "master"}
 
 
 @pytest.mark.limit(300)
