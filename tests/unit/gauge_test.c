@@ -44,6 +44,13 @@ static void test_retry_after(void **state)
     unsigned least = gauge_retry_after(&g, 65, 0), most = gauge_retry_after(&g, 65, 1023);
     assert_in_range(least, 12, 16);
     assert_in_range(most, least + 3, least + 6);
+    /* By 100 every two seconds, asked 50 times a second: between two falls the estimate does not run away. */
+    memset(&g, 0, sizeof g);
+    for (int i = 0; i < 500; i++) {
+        gauge_set(&g, 2000 - 100. * (i / 100), 1000, 0.9, i / 50.);
+        if (i > 200)
+            assert_in_range(gauge_retry_after(&g, i / 50., 0), 5, 60);
+    }
     /* Nothing falls: longer and longer, never over the cap. */
     memset(&g, 0, sizeof g);
     gauge_set(&g, 2000, 1000, 0.9, 100);

@@ -1,12 +1,13 @@
 /* gauge - see gauge.h. */
 #include "workers/ingest/gauge.h"
 
-#define WEIGHT 0.3 /* of the newest rate */
+#define WEIGHT   0.3 /* of the newest rate */
+#define SAMPLE_S 1.  /* what falls in bursts is not measured between two of them */
 
 bool gauge_set(struct gauge *g, double value, double high, double resume_at, double now)
 {
     bool was = g->on;
-    double span = now - g->at;
+    double span = now - g->from_at;
     g->low = high * resume_at;
     if (high <= 0)
         g->on = false;
@@ -17,12 +18,15 @@ bool gauge_set(struct gauge *g, double value, double high, double resume_at, dou
     if (g->on && !was) {
         g->since = now;
         g->rate = 0;
-    } else if (g->on && span > 0) {
-        double fallen = g->value > value ? (g->value - value) / span : 0;
+        g->from = value;
+        g->from_at = now;
+    } else if (g->on && span >= SAMPLE_S) {
+        double fallen = g->from > value ? (g->from - value) / span : 0;
         g->rate = g->rate > 0 ? g->rate + WEIGHT * (fallen - g->rate) : fallen;
+        g->from = value;
+        g->from_at = now;
     }
     g->value = value;
-    g->at = now;
     return g->on != was;
 }
 

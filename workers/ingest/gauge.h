@@ -9,8 +9,9 @@
 struct gauge { /* zeroed before its first use */
     double value, low;
     bool on;
-    double at, since; /* seconds: of the last value; since when it is on */
-    double rate;      /* by which it falls, a second, while it is on */
+    double since;         /* seconds: since when it is on */
+    double from, from_at; /* the value that the next rate is measured from, and its time */
+    double rate;          /* by which it falls, a second, while it is on */
 };
 
 #define GAUGE_RETRY_MIN 5 /* seconds */

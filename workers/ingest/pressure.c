@@ -116,9 +116,6 @@ void pressure_beat(struct ingest *g)
     if (p->told_at > 0 && ev_now(g->loop) - p->told_at > STALE_S)
         take(g, &(struct msg_pressure){0}); /* whoever knew is gone */
     set(g, SPOOL, spooling_fill(g), c->backpressure_spool);
-    set(g, SPOOL,
-        g->spooling.max_bytes > 0 ? (double)g->spooling.bytes / (double)g->spooling.max_bytes : 0,
-        c->backpressure_spool);
     set(g, REQUESTS, http_server_requests_open(g->server), (double)c->limits_requests);
     set(g, EVENTS, (double)g->batches.events, (double)c->max_internal_queue_size);
 }
@@ -142,7 +139,7 @@ bool pressure_refuses(struct ingest *g, enum reply_busy *why)
 
 bool pressure_has_room(struct ingest *g, size_t more)
 {
-    const struct gauge *gauge = &g->pressure->places[EVENTS];
+    struct gauge *gauge = &g->pressure->places[EVENTS];
     size_t held = g->batches.events, max = g->conf->ingest.max_internal_queue_size;
     if (held == 0)
         return true; /* one request may be bigger than the limit */
@@ -150,8 +147,10 @@ bool pressure_has_room(struct ingest *g, size_t more)
         return true;
     if (gauge->on)
         set(g, EVENTS, (double)held, (double)max);
-    else if (held > max / 2) /* else it is this request that is big */
+    else if (held > max / 2) { /* else it is this request that is big */
         set(g, EVENTS, (double)max + 1, (double)max);
+        gauge->value = gauge->from = (double)held; /* what never was there does not fall */
+    }
     return held + more <= max && !gauge->on;
 }
 
