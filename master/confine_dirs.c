@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,18 +121,31 @@ static int give_redis(const struct conf *c, const struct confine_owners *o)
                : -1;
 }
 
+/* It is ingest's, and each process has a folder of its own in it. A spool process of another user passes through. */
+static int give_quarantine(const struct conf *c, const struct confine_owners *o)
+{
+    char all[PATH_MAX], path[PATH_MAX];
+    bool apart = o->spool != NULL && (o->ingest == NULL || o->ingest->uid != o->spool->uid);
+    conf_state_path(c, "quarantine", all, sizeof all);
+    if (o->ingest != NULL && give_folder(all, o->ingest, o->ingest->gid, apart ? 0711 : 0700) < 0)
+        return -1;
+    if (o->spool == NULL)
+        return 0;
+    conf_state_path(c, "quarantine/spool.0", path, sizeof path);
+    if (give_folder(path, o->spool, o->spool->gid, 0700) < 0)
+        return -1;
+    return apart ? let_pass(all) : 0;
+}
+
 int confine_dirs_give(const struct conf *c, const struct confine_owners *o)
 {
     char path[PATH_MAX];
     if (let_pass(c->node.run_dir) < 0 || let_pass(c->node.state_dir) < 0)
         return -1;
-    if (o->ingest != NULL &&
-        give_folder(conf_state_path(c, "quarantine", path, sizeof path), o->ingest, o->ingest->gid, 0711) < 0)
+    if (give_quarantine(c, o) < 0)
         return -1;
     if (o->spool != NULL &&
-        (give_folder(conf_state_path(c, "spool", path, sizeof path), o->spool, o->spool->gid, 0700) < 0 ||
-         give_folder(conf_state_path(c, "quarantine/spool.0", path, sizeof path), o->spool, o->spool->gid,
-                     0700) < 0))
+        give_folder(conf_state_path(c, "spool", path, sizeof path), o->spool, o->spool->gid, 0700) < 0)
         return -1;
     return give_redis(c, o);
 }

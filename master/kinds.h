@@ -25,7 +25,8 @@ struct kind {
     enum kind_listen listen;
     bool sends, receives; /* batches: each sender is linked with each receiver */
     bool hears_health, hears_metrics;
-    bool hands_back; /* holds locks in Redis that a sibling gives back when it dies */
+    bool
+        hands_back; /* works on queues: holds locks in Redis that a sibling gives back when it dies, hears of pauses */
     /* Is what the configuration says of this process the same in both? NULL: concern.c decides for all of the kind. */
     bool (*same)(const struct conf *a, const struct conf *b, unsigned index);
     bool exclusive; /* never two at once: a replacement starts when the old one is gone */

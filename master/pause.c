@@ -39,7 +39,7 @@ static void tell(struct slot *s, const char *name, bool paused)
 {
     struct msg msg = {.type = MSG_PAUSE, .generation = s->generation, .u.pause.paused = paused};
     str_copy(msg.u.pause.queue, name, sizeof msg.u.pause.queue);
-    if (s->kind->receives && s->chan != NULL && chan_send(s->chan, &msg, NULL, 0) < 0)
+    if (s->kind->hands_back && s->chan != NULL && chan_send(s->chan, &msg, NULL, 0) < 0)
         log_warn("pause_unsent", "child_kind=%s child_slot=%u child_gen=%u", s->kind->name, s->index,
                  s->generation);
 }

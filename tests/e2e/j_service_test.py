@@ -107,7 +107,7 @@ def test_notifications(make_dray, notify):
                      env={"NOTIFY_SOCKET": notify.path, "WATCHDOG_USEC": "600000", "DRAY_NODE__NAME": "x"}).start()
     wait_for(lambda: only(notify(), "READY"), 10)
     assert [m["STATUS"] for m in only(notify(), "STATUS")][0].startswith("starting")
-    wait_for(lambda: only(notify(), "STATUS")[-1]["STATUS"] == "ok: program 1/1 delivery 2/2 console 1/1 ingest 1/1", 10)
+    wait_for(lambda: only(notify(), "STATUS")[-1]["STATUS"] == "ok: program 1/1 delivery 2/2 spool 1/1 console 1/1 ingest 1/1", 10)
     with open("/proc/%d/environ" % dray.pid_of("console"), "rb") as f:
         environment = f.read()
     assert b"PATH=" in environment and not any(n in environment for n in (b"NOTIFY_SOCKET", b"WATCHDOG", b"DRAY_NODE"))

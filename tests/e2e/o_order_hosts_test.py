@@ -250,6 +250,7 @@ def test_a_local_pause(make_host, server, sink, ledger, queue):
         wait_for(lambda: all(holds(server, host, b) for b in bases), 10, "all is held")
     sink.behave(delay=0.3)
     send(host, ledger, "in-hand")
+    others = {kind: host.pid_of(kind) for kind in ("spool", "console", "ingest")}
     done = host.cli("queue", "pause", "sink", "--local")
     assert (done.returncode, done.stdout) == (0, "sink: paused here\n"), done
     assert host.status()["queues"][0]["paused_here"] is True
@@ -275,6 +276,7 @@ def test_a_local_pause(make_host, server, sink, ledger, queue):
     send(host, ledger, "last")
     ledger.settle(10)
     assert ledger.duplicates() == {}
+    assert {kind: host.pid_of(kind) for kind in others} == others, "a kind that works on no queue hears nothing of it"
 
 
 def test_a_limiter_on_an_ordered_queue(make_host, server, sink, ledger):

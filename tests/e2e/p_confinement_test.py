@@ -5,6 +5,7 @@ import pwd
 import re
 import resource
 import signal
+import subprocess
 
 import pytest
 
@@ -13,7 +14,7 @@ from lib.client import Load
 from lib.hooks import Hooks
 from lib.wait import wait_for
 
-KINDS = ("ingest", "delivery", "console", "program")
+KINDS = ("ingest", "delivery", "spool", "console", "program")
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: another user cannot become a third one")
 
 
@@ -59,7 +60,7 @@ def test_filters_are_on(make_dray):
         assert limits(dray.pid_of(kind))["Max core file size"] == "0"
 
 
-@pytest.mark.parametrize("kind", ["ingest", "delivery", "console"])
+@pytest.mark.parametrize("kind", ["ingest", "delivery", "spool", "console"])
 def test_a_refused_call_is_told_and_work_goes_on(make_dray, sink, ledger, kind):
     dray = make_dray(start=False, conf={"master": {"processes": {"delivery": 1}, "health": {"beat": "100ms", "hang": "5s"}}})
     dray.expect("syscall_denied")
@@ -80,7 +81,7 @@ def test_a_refused_call_is_told_and_work_goes_on(make_dray, sink, ledger, kind):
 def test_seccomp_off_and_core_on(make_dray, sink):
     dray = make_dray(conf={"master": {"seccomp": "off", "landlock": "off", "core": "on"}}, variant="release")
     _, most = resource.getrlimit(resource.RLIMIT_CORE)
-    for kind in ("ingest", "delivery", "console"):
+    for kind in ("ingest", "delivery", "spool", "console"):
         pid = dray.pid_of(kind)
         assert proc_status(pid)["Seccomp"] == "0" and proc_status(pid)["NoNewPrivs"] == "1"
         assert limits(pid)["Max core file size"] == ("unlimited" if most < 0 else str(most))
@@ -90,7 +91,7 @@ def test_seccomp_off_and_core_on(make_dray, sink):
 def test_a_crash_is_reported_from_inside(make_dray):
     """The report of a crash needs no call that is refused, in the build that people use."""
     dray = make_dray(variant="release", conf={"master": {"processes": {"delivery": 1}}})
-    for kind in ("ingest", "delivery", "console"):
+    for kind in ("ingest", "delivery", "spool", "console"):
         old = dray.signal(kind, 0, signal.SIGSEGV)
         dray.wait_replaced(kind, 0, old)
         raw = [r["msg"] for r in dray.log.records("raw", kind=kind)]
@@ -141,7 +142,7 @@ def user_of(pid):
 @root_only
 def test_a_user_for_each_kind(make_dray, sink, ledger):
     """Each writes what is its own and nothing else; a managed Redis is reached by delivery; all survive their deaths."""
-    users = {"ingest": "www-data", "delivery": "daemon:daemon", "console": "nobody:nogroup", "program": "games"}
+    users = {"ingest": "www-data", "delivery": "daemon:daemon", "spool": "mail", "console": "nobody:nogroup", "program": "games"}
     dray = make_dray(start=False, variant="release",
                      conf={"master": {"user": "nobody", "users": {k: v for k, v in users.items() if k != "console"}}})
     os.chmod(dray.dir, 0o755)
@@ -158,18 +159,37 @@ def test_a_user_for_each_kind(make_dray, sink, ledger):
 
     def owner(path):
         return pwd.getpwuid(os.stat(path).st_uid).pw_name, oct(os.stat(path).st_mode & 0o7777)
-    assert owner(dray.quarantine_dir) == ("www-data", "0o700")
+    assert owner(dray.quarantine_dir) == ("www-data", "0o711"), "the spool's user goes through, and reads nothing"
+    assert owner(os.path.join(dray.quarantine_dir, "spool.0")) == ("mail", "0o700")
+    assert owner(os.path.join(dray.state_dir, "spool")) == ("mail", "0o700")
     assert owner(os.path.join(dray.state_dir, "redis")) == ("games", "0o700")
     assert owner(dray.run_dir)[0] == owner(dray.state_dir)[0] == owner(dray.control_path)[0] == "root"
     assert owner(dray.redis_path) == ("games", "0o770")
-    for kind in ("ingest", "delivery", "program"):
+    for kind in ("ingest", "delivery", "spool", "program"):
         dray.wait_replaced(kind, 0, dray.kill(kind, 0))
     post_a_bad_element(dray, ledger)
+    assert owner(os.path.join(dray.quarantine_dir, "ingest.0")) == ("www-data", "0o700")
     assert dray.run_verb("queue", "ls", "-s", dray.control_path).returncode == 0
     assert dray.stop() == 0 and not os.path.lexists(dray.redis_path)
     dray.start()  # what is there already is theirs
     Load(dray, ledger, events=100, clients=2).start().join()
     ledger.settle()
+
+
+@root_only
+@pytest.mark.parametrize("user", [{"user": "daemon"}, {"users": {"spool": "mail"}}], ids=["the same", "the spool's alone"])
+def test_the_quarantine_is_open_to_whom_it_must(make_dray, user):
+    """One user for ingest and spool: nobody else passes. A user for the spool alone reaches its part of root's folder."""
+    dray = make_dray(start=False, variant="release", conf={"master": user})
+    os.chmod(dray.dir, 0o755)
+    dray.start()
+    own = os.stat(os.path.join(dray.quarantine_dir, "spool.0"))
+    name = user.get("user", "mail")
+    assert (pwd.getpwuid(own.st_uid).pw_name, oct(own.st_mode & 0o7777)) == (name, "0o700")
+    assert oct(os.stat(dray.quarantine_dir).st_mode & 0o7777) == ("0o700" if "user" in user else "0o711")
+    writes = subprocess.run(["setpriv", "--reuid", name, "--regid", "nogroup", "--clear-groups", "test", "-w",
+                             os.path.join(dray.quarantine_dir, "spool.0")])
+    assert writes.returncode == 0
 
 
 @root_only
