@@ -140,8 +140,6 @@ static void check_pairs(struct conf_layers *l, const struct conf *c)
         {"master", "autoscale.min", "master", "autoscale.max",
          m->autoscale_max == 0 || m->autoscale_min <= m->autoscale_max,
          "autoscale.min must be at most autoscale.max"},
-        {"spool", "after", "ingest", "ack_timeout", c->spool.after_ms <= in->ack_timeout_ms / 2,
-         "spool.after must be at most half of ingest.ack_timeout, or requests would end before the spool has them"},
         {"spool", "segment", "spool", "max_size", c->spool.segment_bytes <= c->spool.max_size_bytes,
          "spool.segment must be at most spool.max_size"},
         {"redis", "reconnect.min", "redis", "reconnect.max",

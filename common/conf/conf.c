@@ -71,6 +71,12 @@ unsigned conf_destination_partitions(const struct conf *c, const struct conf_des
     return (unsigned)(d->partitions > 0 ? d->partitions : c->queue.partitions);
 }
 
+uint64_t conf_spool_after_ms(const struct conf *c)
+{
+    uint64_t half = c->ingest.ack_timeout_ms / 2; /* or requests would end before the spool has them */
+    return c->spool.after_ms < half ? c->spool.after_ms : half;
+}
+
 struct restart_policy conf_restart_policy(const struct conf *c)
 {
     const struct conf_master *m = &c->master;

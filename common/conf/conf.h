@@ -268,6 +268,8 @@ char *conf_state_path(const struct conf *c, const char *name, char *dst, size_t 
 /* The Redis URL in force: for mode managed, unix://RUN_DIR/redis.sock. Returns dst. */
 char *conf_redis_url(const struct conf *c, char *dst, size_t size);
 
+/* spool.after, but no more than half of ingest.ack_timeout. */
+uint64_t conf_spool_after_ms(const struct conf *c);
 /* Of master.restart. */
 struct restart_policy conf_restart_policy(const struct conf *c);
 

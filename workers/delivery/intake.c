@@ -262,7 +262,7 @@ void intake_away(struct delivery *d)
 {
     if (d->gives_back || ev_is_active(&d->away_timer))
         return;
-    ev_timer_init(&d->away_timer, on_away, (double)d->conf->spool.after_ms / 1e3, 0.);
+    ev_timer_init(&d->away_timer, on_away, (double)conf_spool_after_ms(d->conf) / 1e3, 0.);
     d->away_timer.data = d;
     ev_timer_start(d->loop, &d->away_timer);
 }

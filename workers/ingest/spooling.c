@@ -118,7 +118,7 @@ bool spooling_full(const struct ingest *g)
 static void take_over(struct ingest *g)
 {
     struct spooling *p = &g->spooling;
-    double now = ev_now(g->loop), after = (double)g->conf->spool.after_ms / 1e3;
+    double now = ev_now(g->loop), after = (double)conf_spool_after_ms(g->conf) / 1e3;
     struct batch *b;
     list_foreach(b, &g->ready.fifo, struct batch, link)
     {
@@ -160,7 +160,7 @@ static void start_timer(struct ingest *g)
     double left;
     if (first == NULL || ev_is_active(&p->after))
         return;
-    left = first->since + (double)g->conf->spool.after_ms / 1e3 - ev_now(g->loop);
+    left = first->since + (double)conf_spool_after_ms(g->conf) / 1e3 - ev_now(g->loop);
     ev_timer_set(&p->after, left > 0.001 ? left : 0.001, 0.);
     ev_timer_start(g->loop, &p->after);
 }
