@@ -21,11 +21,22 @@ def poison(n):
     return events
 
 
+def poisoned(dray):
+    return [r for r in quarantine.read(dray.quarantine_dir) if r.reason == "poison"]
+
+
+def ids_of(records):
+    return {e["messageId"] for r in records for e in json.loads(r.data)["batch"]}
+
+
 @pytest.mark.expects("batch_poison", "degraded")
+@pytest.mark.parametrize("spool", [False, True], ids=["", "spool"])
 @pytest.mark.parametrize("senders", [1, 3])
-def test_three_deaths(make_dray, sink, ledger, senders):
-    dray = make_dray(conf={"master": {"restart": {"min": "20ms", "max": "200ms"}}, "ingest": {"ack_timeout": "30s"}},
-                     start=False)
+def test_three_deaths(make_dray, sink, ledger, senders, spool):
+    """With a spool: while the only worker is dead it goes there, with the deaths it has seen, and the rest of them follow."""
+    dray = make_dray(conf={"master": {"restart": {"min": "20ms", "max": "200ms"},
+                                      "processes": {"spool": 1, "delivery": 1} if spool else {"spool": 0}},
+                           "spool": {"after": "10ms"}, "ingest": {"ack_timeout": "30s"}}, start=False)
     hooks = Hooks(dray)
     dray.start()
     dray.fd_baseline()
@@ -48,9 +59,14 @@ def test_three_deaths(make_dray, sink, ledger, senders):
         t.join(40)
     assert answers == [200] * senders, "it is in the quarantine: to send it again would help nobody"
 
-    records = [r for r in quarantine.read(dray.quarantine_dir) if r.reason == "poison"]
-    ids = {e["messageId"] for r in records for e in json.loads(r.data)["batch"]}
-    assert {e["messageId"] for events in batches for e in events if "poison" in e["context"]} <= ids
+    wanted = {e["messageId"] for events in batches for e in events if "poison" in e["context"]}
+    if spool:  # its sender is answered when it is on disk
+        wait_for(lambda: wanted <= ids_of(poisoned(dray)), 20, "the poison in the quarantine")
+        wait_for(lambda: dray.status()["spool"]["batches"] == 0, 20, "an empty spool")
+        assert dray.log.records("batch_poison", kind="spool"), "it was in the spool"
+    records = poisoned(dray)
+    ids = ids_of(records)
+    assert wanted <= ids
     assert all(POISON.encode() in r.data for r in records), "a good batch was set aside"
     crits = dray.log.records("batch_poison")
     assert {r["batch"] for r in crits} == {r.head["id"] for r in records}
