@@ -1,5 +1,5 @@
 """Several ingest processes on the same sockets, TCP and unix: connections spread over them, and neither a death nor another
-number of processes nor an upgrade refuses or resets one."""
+number of processes refuses or resets one."""
 import http.client
 import os
 import socket
