@@ -9,7 +9,7 @@ from lib.outcome import assert_unchanged, pids, wait_settled
 from lib.wait import wait_for
 
 # One byte at a time through megabytes of system calls: what is slow must not be taken for dead.
-PATIENT = {"master": {"processes": {"delivery": 2}}, "redis": {"command_timeout": "20s", "connect_timeout": "20s"},
+PATIENT = {"master": {"processes": {"delivery": 2}}, "redis": {"command_timeout": "20s", "connect_timeout": "60s"},
            "ingest": {"ack_timeout": "30s"}, "delivery": {"timeout": "9s"}}
 
 
@@ -32,9 +32,11 @@ def run(dray, sink, ledger, events):
     assert not os.path.exists(dray.quarantine_dir) or ledger.quarantined(dray) == set()
 
 
+@pytest.mark.limit(240)
 def test_pipes_and_unix_sockets(make_dray, sink, ledger, tmp_path):
     """Control, batch and ack pipes, log pipes, the control socket, Redis on its unix socket."""
-    dray = make_dray(conf=PATIENT, env=shims.bad_io(tmp_path, short="local"))
+    dray = make_dray(conf=PATIENT, env=shims.bad_io(tmp_path, short="local"), start=False)
+    dray.start(seconds=60)
     run(dray, sink, ledger, 100)
     assert dray.cli("status", "-o", "json").returncode == 0
     assert dray.cli("restart", "delivery").returncode == 0
@@ -43,11 +45,13 @@ def test_pipes_and_unix_sockets(make_dray, sink, ledger, tmp_path):
     assert dray.stop() == 0
 
 
+@pytest.mark.limit(240)
 def test_tcp(make_dray, make_redis, sink, ledger, tmp_path):
     """Intake, console, deliveries, Redis over TCP."""
     server = make_redis(port=True)
     dray = make_dray(conf={**PATIENT, "redis": {**PATIENT["redis"], "mode": "standalone", "url": server.tcp_url}},
-                     env=shims.bad_io(tmp_path, short="tcp"))
+                     env=shims.bad_io(tmp_path, short="tcp"), start=False)
+    dray.start(seconds=60)
     run(dray, sink, ledger, 100)
     assert dray.stop() == 0
 
